@@ -1,0 +1,65 @@
+//! One file a verb. Wiring only: read the config, make the clients, hand over.
+
+mod aggregate;
+mod druid_ingest;
+mod produce;
+mod superset_bootstrap;
+
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Global};
+use crate::config::{self, Config, Override};
+use crate::error::{Error, Kind, Result};
+
+/// Runs what was typed, to its end.
+pub fn run(cli: Cli) -> Result<()> {
+    start_log()?;
+    let config = load(&cli.global)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Failed, format!("cannot start the async runtime: {error}")))?;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Produce(args) => produce::run(&config, &args).await,
+            Command::Aggregate(args) => aggregate::run(&config, &args).await,
+            Command::DruidIngest => druid_ingest::run(&config).await,
+            Command::SupersetBootstrap => superset_bootstrap::run(&config).await,
+        }
+    });
+    runtime.shutdown_background();
+    done
+}
+
+/// Prints what clap says: help on stdout with exit code 0, a mistake on stderr with 64 (clap's own 2 means "differs" here).
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done if the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Kind::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+fn load(global: &Global) -> Result<Config> {
+    let mut overrides: Vec<Override> =
+        std::env::vars_os().filter_map(|(name, value)| Override::from_env(name.to_str()?, value.to_str()?)).collect();
+    for text in &global.set {
+        overrides.push(Override::from_flag(text)?);
+    }
+    for text in &global.property {
+        overrides.push(Override::from_property(text)?);
+    }
+    config::load(global.config.as_deref(), &overrides)
+}
+
+/// Messages about the run go to stderr; `PIPELINE_LOG=debug` (or any filter of tracing's) shows more.
+fn start_log() -> Result<()> {
+    let filter = match std::env::var("PIPELINE_LOG") {
+        Ok(text) => EnvFilter::try_new(&text)
+            .map_err(|error| Error::new(Kind::Config, format!("PIPELINE_LOG={text}: {error}")).hint("try PIPELINE_LOG=debug"))?,
+        Err(_) => EnvFilter::new("warn"),
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

@@ -1,0 +1,7 @@
+use crate::cli::Produce;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+
+pub(super) async fn run(_config: &Config, _args: &Produce) -> Result<()> {
+    Err(Error::new(Kind::Failed, "not there yet"))
+}

@@ -1,0 +1,220 @@
+//! Where each value comes from: flags win over the environment, which wins over the file, which wins over the defaults.
+//!
+//! Flags and environment reach the four connection tables only. They are laid over the file's tables as text before serde
+//! reads them, so a key is known, or unknown, by one rule wherever it was written.
+
+use std::path::Path;
+
+use super::types::Config;
+use crate::error::{Error, Kind, Result};
+
+/// The tables that flags and environment can reach.
+const SECTIONS: [&str; 4] = ["kafka", "registry", "druid", "superset"];
+
+/// Environment variables that begin like ours but are read elsewhere.
+const NOT_KEYS: [&str; 2] = ["PIPELINE_CONFIG", "PIPELINE_LOG"];
+
+/// One value given from outside the file.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// How the user gave it, for error messages.
+    pub origin: String,
+    /// `table.key`
+    pub path: String,
+    /// Its text.
+    pub value: String,
+}
+
+impl Override {
+    /// From `--set table.key=value`.
+    pub fn from_flag(text: &str) -> Result<Self> {
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            Error::new(Kind::Usage, format!("--set {text}: a value is missing")).hint("write --set table.key=value")
+        })?;
+        if path.ends_with("password") {
+            return Err(Error::new(Kind::Usage, format!("--set {path}=...: every user of this machine can read a command line"))
+                .hint(format!("set {} instead, or --set {path}_file=PATH", env_name(path))));
+        }
+        Ok(Self { origin: format!("--set {path}"), path: path.into(), value: value.into() })
+    }
+
+    /// From `-X key=value`, a librdkafka property.
+    pub fn from_property(text: &str) -> Result<Self> {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Error::new(Kind::Usage, format!("-X {text}: a value is missing"))
+                .hint("write -X property=value, for example -X debug=broker")
+        })?;
+        Ok(Self { origin: format!("-X {key}"), path: format!("kafka.properties.{key}"), value: value.into() })
+    }
+
+    /// From an environment variable; `None` if it is not one of ours.
+    pub fn from_env(name: &str, value: &str) -> Option<Self> {
+        let rest = name.strip_prefix("PIPELINE_")?;
+        if NOT_KEYS.contains(&name) {
+            return None;
+        }
+        let lower = rest.to_lowercase();
+        let path = match lower.split_once('_') {
+            Some(("kafka", key)) if key.starts_with("properties_") => {
+                format!("kafka.properties.{}", key["properties_".len()..].replace('_', "."))
+            }
+            Some((table, key)) => format!("{table}.{key}"),
+            None => lower,
+        };
+        Some(Self { origin: format!("environment variable {name}"), path, value: value.into() })
+    }
+}
+
+fn env_name(path: &str) -> String {
+    format!("PIPELINE_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Reads the file's text and lays the overrides over it, in order: the last one wins.
+pub fn merge(file: &Path, text: &str, overrides: &[Override]) -> Result<Config> {
+    let config: Config = toml::from_str(text).map_err(|error| in_file(file, text, &error))?;
+    if overrides.is_empty() {
+        return Ok(config);
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| in_file(file, text, &error))?;
+    let mut merged = Ok(config);
+    for one in overrides {
+        lay_over(&mut table, one)?;
+        // Read anew after each, so that a wrong key is blamed on the one that brought it.
+        merged = table.clone().try_into().map_err(|error: toml::de::Error| explain(&one.origin, error.message()));
+        if merged.is_err() {
+            break;
+        }
+    }
+    merged
+}
+
+fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
+    let unknown = |name: &str| {
+        Error::new(Kind::Config, format!("{}: there is no table `{name}` to set from outside the pipeline file", one.origin))
+            .hint(suggest(name, &SECTIONS).unwrap_or_else(|| format!("the tables are {}", SECTIONS.join(", "))))
+    };
+    let (section, key) = one.path.split_once('.').ok_or_else(|| unknown(&one.path))?;
+    if !SECTIONS.contains(&section) {
+        return Err(unknown(section));
+    }
+    let mut at = subtable(table, section, one)?;
+    let mut key = key;
+    if let Some(property) = key.strip_prefix("properties.") {
+        at = subtable(at, "properties", one)?;
+        key = property;
+    }
+    // A password given from outside replaces either form in the file.
+    match key {
+        "password" => drop(at.remove("password_file")),
+        "password_file" => drop(at.remove("password")),
+        _ => {}
+    }
+    at.insert(key.into(), toml::Value::String(absolute(key, &one.value)));
+    Ok(())
+}
+
+fn subtable<'a>(table: &'a mut toml::Table, name: &str, one: &Override) -> Result<&'a mut toml::Table> {
+    table
+        .entry(name)
+        .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+        .as_table_mut()
+        .ok_or_else(|| Error::new(Kind::Config, format!("{}: `{name}` in the pipeline file is not a table", one.origin)))
+}
+
+/// Paths given from outside the file are relative to where the user stands, not to the file.
+fn absolute(key: &str, value: &str) -> String {
+    if !key.ends_with("_file") {
+        return value.into();
+    }
+    std::path::absolute(value).map_or_else(|_| value.into(), |path| path.display().to_string())
+}
+
+fn in_file(file: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    match line {
+        Some(line) => explain(&format!("{}, line {line}", file.display()), error.message()),
+        None => explain(&file.display().to_string(), error.message()),
+    }
+}
+
+/// Serde says "unknown field `x`, expected one of `a`, `b`": we add the nearest known name.
+fn explain(place: &str, message: &str) -> Error {
+    let error = Error::new(Kind::Config, format!("{place}: {message}"));
+    let mut names = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown ");
+    match (unknown, names.next()) {
+        (true, Some(name)) => {
+            let known: Vec<&str> = names.collect();
+            match suggest(name, &known) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
+        _ => error,
+    }
+}
+
+/// "did you mean `x`?", if one of the known names is near.
+pub fn suggest(name: &str, known: &[&str]) -> Option<String> {
+    known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "name = \"x\"\n[kafka]\nbootstrap_servers = \"file:1\"\n";
+
+    fn merge_with(overrides: &[Override]) -> Result<Config> {
+        merge(Path::new("p.toml"), FILE, overrides)
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file_over_defaults() {
+        let env = Override::from_env("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "env:1").unwrap();
+        let flag = Override::from_flag("kafka.bootstrap_servers=flag:1").unwrap();
+        assert_eq!(merge_with(&[]).unwrap().kafka.bootstrap_servers, "file:1");
+        assert_eq!(merge_with(std::slice::from_ref(&env)).unwrap().kafka.bootstrap_servers, "env:1");
+        let config = merge_with(&[env, flag]).unwrap();
+        assert_eq!(config.kafka.bootstrap_servers, "flag:1");
+        assert_eq!(config.druid.url, "http://127.0.0.1:8888");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
+        let error = merge(Path::new("p.toml"), "name = \"x\"\n[kafka]\nbootstrap_server = \"a\"\n", &[]).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.message.contains("p.toml, line 3") && error.message.contains("`bootstrap_server`"), "{error}");
+        assert_eq!(error.hint.as_deref(), Some("did you mean `bootstrap_servers`?"));
+    }
+
+    #[test]
+    fn an_unknown_environment_variable_is_named() {
+        let wrong_key = Override::from_env("PIPELINE_DRUID_PASWORD", "x").unwrap();
+        let error = merge_with(&[wrong_key]).unwrap_err();
+        assert!(error.message.contains("PIPELINE_DRUID_PASWORD"), "{error}");
+        assert_eq!(error.hint.as_deref(), Some("did you mean `password`?"));
+        let wrong_table = Override::from_env("PIPELINE_KAFKKA_URL", "x").unwrap();
+        assert_eq!(merge_with(&[wrong_table]).unwrap_err().hint.as_deref(), Some("did you mean `kafka`?"));
+    }
+
+    #[test]
+    fn librdkafka_properties_come_from_the_environment_too() {
+        let one = Override::from_env("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD", "s3cret").unwrap();
+        let config = merge_with(&[one]).unwrap();
+        assert_eq!(config.kafka.properties["sasl.password"].0.expose(), "s3cret");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused() {
+        let error = Override::from_flag("druid.password=x").unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
+        assert!(error.hint.unwrap().contains("PIPELINE_DRUID_PASSWORD"));
+    }
+}

@@ -1,0 +1,181 @@
+//! What the user wrote -> a whole, checked [`Config`]. Nothing opens a socket before it is.
+
+mod check;
+mod layers;
+mod secret;
+mod types;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+pub use layers::Override;
+pub use secret::Secret;
+pub use types::*;
+pub use units::{Instant, Millis};
+
+use crate::error::{Error, Kind, Result};
+
+/// Where the pipeline file is looked for when the command line names none.
+pub const DEFAULT_FILE: &str = "config/pipeline.toml";
+
+/// The SALES case, for a program that was installed without its `config` folder.
+const BUILT_IN: &str = include_str!("../../config/pipeline.toml");
+const BUILT_IN_SCHEMA: &str = include_str!("../../config/sales.avsc");
+
+/// Reads, layers and checks the pipeline file.
+///
+/// `file` is what `--config` named. Without it, `config/pipeline.toml` is read if there is one; else the SALES case that the
+/// program carries.
+pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config> {
+    let found = file.map(Path::to_path_buf).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists()));
+    let mut config = match &found {
+        Some(file) => layers::merge(file, &read(file, "the pipeline file")?, overrides)?,
+        None => layers::merge(Path::new("built-in pipeline file"), BUILT_IN, overrides)?,
+    };
+    let folder = found.as_deref().map(|file| file.parent().unwrap_or(Path::new("")));
+    resolve_secrets(&mut config, folder.unwrap_or(Path::new("")))?;
+    for source in &mut config.sources {
+        source.schema_text = match folder {
+            Some(folder) => read(&folder.join(&source.schema), &format!("the schema of source `{}`", source.topic))?,
+            None => BUILT_IN_SCHEMA.into(),
+        };
+    }
+    check::check(&config)?;
+    Ok(config)
+}
+
+fn read(file: &Path, what: &str) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Error::new(Kind::Config, format!("cannot read {what}, {}: {error}", file.display()))
+            .hint("name a file with --config FILE; paths inside it are relative to its own folder")
+    })
+}
+
+fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
+    let passwords = [
+        ("registry", &mut config.registry.password, &config.registry.password_file),
+        ("druid", &mut config.druid.password, &config.druid.password_file),
+        ("superset", &mut config.superset.password, &config.superset.password_file),
+    ];
+    for (table, password, file) in passwords {
+        match (&password, file) {
+            (Some(_), Some(_)) => {
+                return Err(
+                    Error::new(Kind::Config, format!("[{table}] has both `password` and `password_file`")).hint("keep one")
+                );
+            }
+            (None, Some(file)) => *password = Some(read_secret(&folder.join(file), &format!("[{table}] password_file"))?),
+            _ => {}
+        }
+    }
+    let properties = std::mem::take(&mut config.kafka.properties);
+    for (name, value) in properties {
+        let entry = match name.strip_suffix("_file") {
+            Some(property) => {
+                let file = folder.join(value.0.expose());
+                (property.to_owned(), Property(read_secret(&file, &format!("[kafka.properties] {name}"))?))
+            }
+            None => (name, value),
+        };
+        config.kafka.properties.insert(entry.0, entry.1);
+    }
+    Ok(())
+}
+
+fn read_secret(file: &Path, what: &str) -> Result<Secret> {
+    Ok(Secret::new(read(file, what)?.lines().next().unwrap_or_default()))
+}
+
+impl Config {
+    /// The source of this topic; without a topic, the only one there is.
+    pub fn source(&self, topic: Option<&str>) -> Result<&Source> {
+        pick(&self.sources, topic, "source", "--source", |source| &source.topic)
+    }
+
+    /// The aggregate that fills this sink; without a sink, the only one there is.
+    pub fn aggregate(&self, sink: Option<&str>) -> Result<&Aggregate> {
+        pick(&self.aggregates, sink, "aggregate", "--sink", |aggregate| &aggregate.sink)
+    }
+
+    /// The datasource of this name.
+    pub fn datasource(&self, name: &str) -> Option<&Datasource> {
+        self.datasources.iter().find(|datasource| datasource.name == name)
+    }
+
+    /// The chart of this title.
+    pub fn chart(&self, title: &str) -> Option<&Chart> {
+        self.charts.iter().find(|chart| chart.title == title)
+    }
+
+    /// Kafka as Druid reaches it.
+    pub fn kafka_for_druid(&self) -> &str {
+        self.druid.kafka_bootstrap_servers.as_deref().unwrap_or(&self.kafka.bootstrap_servers)
+    }
+
+    /// The registry as Druid reaches it.
+    pub fn registry_for_druid(&self) -> &str {
+        self.druid.registry_url.as_deref().unwrap_or(&self.registry.url)
+    }
+
+    /// Druid's router as Superset reaches it.
+    pub fn druid_for_superset(&self) -> &str {
+        self.superset.druid_url.as_deref().unwrap_or(&self.druid.url)
+    }
+}
+
+fn pick<'a, T>(all: &'a [T], name: Option<&str>, table: &str, flag: &str, name_of: impl Fn(&T) -> &String) -> Result<&'a T> {
+    let known: Vec<&str> = all.iter().map(|one| name_of(one).as_str()).collect();
+    match (name, all) {
+        (Some(name), _) => all.iter().find(|one| name_of(one) == name).ok_or_else(|| {
+            Error::new(Kind::Config, format!("the pipeline file has no {table} `{name}`"))
+                .hint(layers::suggest(name, &known).unwrap_or_else(|| format!("it has: {}", known.join(", "))))
+        }),
+        (None, [only]) => Ok(only),
+        (None, []) => Err(Error::new(Kind::Config, format!("the pipeline file has no [[{table}]]"))),
+        (None, _) => Err(Error::new(Kind::Usage, format!("the pipeline file has {} {table}s", all.len()))
+            .hint(format!("choose one with {flag}: {}", known.join(", ")))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_is_whole() {
+        let config = load(Some(Path::new(DEFAULT_FILE)), &[]).unwrap();
+        assert_eq!(config.source(None).unwrap().topic, "SALES");
+        assert_eq!(config.aggregate(None).unwrap().window, Millis(60_000));
+        assert!(config.sources[0].schema_text.contains("com.acosom"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load(Some(Path::new("no/such.toml")), &[]).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.message.contains("no/such.toml"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_read_from_files_and_never_printed() {
+        let folder = std::env::temp_dir().join(format!("pipeline-secrets-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("pw"), "canary\n").unwrap();
+        std::fs::write(
+            folder.join("p.toml"),
+            "name = \"x\"\n[druid]\npassword_file = \"pw\"\n[kafka.properties]\n\"sasl.password_file\" = \"pw\"\n",
+        )
+        .unwrap();
+        let config = load(Some(&folder.join("p.toml")), &[]).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(config.druid.password.as_ref().unwrap().expose(), "canary");
+        assert_eq!(config.kafka.properties["sasl.password"].0.expose(), "canary");
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_wrongly_typed_secret_is_not_quoted() {
+        let error = layers::merge(Path::new("p.toml"), "name = \"x\"\n[druid]\npassword = 987654\n", &[]).unwrap_err();
+        assert!(!error.to_string().contains("987654"), "{error}");
+    }
+}

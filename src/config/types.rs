@@ -1,0 +1,415 @@
+//! The pipeline file's tables, as serde reads them. `config/pipeline.toml` is the commented example of every key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::Secret;
+use super::units::Millis;
+
+/// A whole pipeline file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Identifies what this file makes (Superset's ids are derived from it).
+    pub name: String,
+    /// The Kafka cluster.
+    #[serde(default)]
+    pub kafka: Kafka,
+    /// The schema registry.
+    #[serde(default)]
+    pub registry: Registry,
+    /// Druid, by its router.
+    #[serde(default)]
+    pub druid: Druid,
+    /// Superset.
+    #[serde(default)]
+    pub superset: Superset,
+    /// The topics that events come in on.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<Source>,
+    /// The windowed aggregates made of them.
+    #[serde(default, rename = "aggregate")]
+    pub aggregates: Vec<Aggregate>,
+    /// The Druid datasources fed from topics.
+    #[serde(default, rename = "datasource")]
+    pub datasources: Vec<Datasource>,
+    /// The charts drawn from datasources.
+    #[serde(default, rename = "chart")]
+    pub charts: Vec<Chart>,
+    /// The dashboard that shows the charts.
+    pub dashboard: Option<Dashboard>,
+}
+
+/// `[kafka]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// `host:port`, comma-separated.
+    pub bootstrap_servers: String,
+    /// librdkafka properties, passed on as they are; `NAME_file` reads the value of NAME from a file.
+    pub properties: BTreeMap<String, Property>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { bootstrap_servers: "127.0.0.1:9092".into(), properties: BTreeMap::new() }
+    }
+}
+
+/// The value of a librdkafka property: text, however TOML wrote it, and never printed, since it may be a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property(pub Secret);
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Property {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            _ => return Err(de::Error::custom("a librdkafka property is a string, a number or a boolean")),
+        };
+        Ok(Self(Secret::new(text)))
+    }
+}
+
+/// `[registry]`: anything that speaks Confluent's schema registry API; the address may have a path.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registry {
+    /// The address, `/subjects` left off.
+    pub url: String,
+    /// For basic authentication.
+    pub username: Option<String>,
+    /// For basic authentication.
+    pub password: Option<Secret>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { url: "http://127.0.0.1:8081".into(), username: None, password: None, password_file: None }
+    }
+}
+
+/// `[druid]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Druid {
+    /// The router's address.
+    pub url: String,
+    /// For basic authentication.
+    pub username: Option<String>,
+    /// For basic authentication.
+    pub password: Option<Secret>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// Kafka as Druid reaches it; default: as we do.
+    pub kafka_bootstrap_servers: Option<String>,
+    /// The registry as Druid reaches it; default: as we do.
+    pub registry_url: Option<String>,
+}
+
+impl Default for Druid {
+    fn default() -> Self {
+        Self {
+            url: "http://127.0.0.1:8888".into(),
+            username: None,
+            password: None,
+            password_file: None,
+            kafka_bootstrap_servers: None,
+            registry_url: None,
+        }
+    }
+}
+
+/// `[superset]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Superset {
+    /// Superset's address.
+    pub url: String,
+    /// A user of Superset's own database.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<Secret>,
+    /// A file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// Druid's router as Superset reaches it; default: as we do.
+    pub druid_url: Option<String>,
+}
+
+impl Default for Superset {
+    fn default() -> Self {
+        Self { url: "http://127.0.0.1:8088".into(), username: None, password: None, password_file: None, druid_url: None }
+    }
+}
+
+/// `[[source]]`: a topic of Avro events.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The topic; its schema is registered under `TOPIC-value`.
+    pub topic: String,
+    /// The file of the Avro schema that `produce` writes with.
+    pub schema: PathBuf,
+    /// That file's text.
+    #[serde(skip)]
+    pub schema_text: String,
+    /// The field that becomes the record key; none: records have no key.
+    pub key: Option<String>,
+    /// The field that holds the event time.
+    pub time: String,
+    /// How `produce` makes up each field but the time.
+    #[serde(default)]
+    pub generate: BTreeMap<String, Generate>,
+}
+
+/// How a field's values are made up.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Generate {
+    /// One of these strings, each as likely as the others.
+    OneOf(Vec<String>),
+    /// A number between these two, both included.
+    Uniform([f64; 2]),
+}
+
+/// `[[aggregate]]`: tumbling windows over a source.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregate {
+    /// The source's topic.
+    pub source: String,
+    /// The topic that rows are written to.
+    pub sink: String,
+    /// Window length.
+    pub window: Millis,
+    /// Shifts the window boundaries away from the epoch.
+    #[serde(default = "zero")]
+    pub offset: Millis,
+    /// How far events may come out of order: the watermark is the greatest event time less this.
+    #[serde(default = "five_seconds")]
+    pub lateness: Millis,
+    /// A partition read to its end and silent for so long no longer holds the watermark.
+    #[serde(default = "thirty_seconds")]
+    pub idle_timeout: Millis,
+    /// An event time further ahead of the record's Kafka timestamp than this is poison.
+    #[serde(default = "one_minute")]
+    pub max_future: Millis,
+    /// What becomes of records whose window is closed.
+    #[serde(default)]
+    pub late: Late,
+    /// What becomes of records that cannot be read.
+    #[serde(default)]
+    pub poison: Poison,
+    /// The fields that rows are grouped by.
+    pub group_by: Vec<String>,
+    /// The group-by fields (and `window_start`, `window_end`) that make the record key in the sink; default: all group-by fields.
+    pub key: Option<Vec<String>>,
+    /// The sums, counts and so on.
+    #[serde(rename = "measure")]
+    pub measures: Vec<Measure>,
+    /// The topic for dead letters; default `SOURCE_DEAD_LETTERS`.
+    pub dead_letters: Option<String>,
+}
+
+fn zero() -> Millis {
+    Millis(0)
+}
+
+fn five_seconds() -> Millis {
+    Millis(5_000)
+}
+
+fn thirty_seconds() -> Millis {
+    Millis(30_000)
+}
+
+fn one_minute() -> Millis {
+    Millis(60_000)
+}
+
+impl Aggregate {
+    /// The topic that dead letters go to.
+    pub fn dead_letter_topic(&self) -> String {
+        self.dead_letters.clone().unwrap_or_else(|| format!("{}_DEAD_LETTERS", self.source))
+    }
+
+    /// The fields of the record key in the sink.
+    pub fn key_fields(&self) -> &[String] {
+        self.key.as_deref().unwrap_or(&self.group_by)
+    }
+}
+
+/// What becomes of a late record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Late {
+    /// It goes to the dead-letter topic with the cause `late`.
+    #[default]
+    DeadLetter,
+    /// It is counted and dropped.
+    Drop,
+}
+
+/// What becomes of a record that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Poison {
+    /// It goes to the dead-letter topic.
+    #[default]
+    DeadLetter,
+    /// It is counted and skipped.
+    Skip,
+    /// `aggregate` ends with exit code 65.
+    Fail,
+}
+
+/// `[[aggregate.measure]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measure {
+    /// The field's name in the sink.
+    pub name: String,
+    /// What is computed.
+    pub function: Function,
+    /// Of which field; `count` needs none.
+    pub field: Option<String>,
+}
+
+/// An aggregate function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Function {
+    /// The sum of the field's values.
+    Sum,
+    /// How many records (with a field: how many values that are not null).
+    Count,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The mean value.
+    Avg,
+}
+
+impl Function {
+    /// As SQL and Superset write it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Sum => "SUM",
+            Self::Count => "COUNT",
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+            Self::Avg => "AVG",
+        }
+    }
+}
+
+/// `[[datasource]]`: a Druid datasource that a Kafka supervisor fills from a topic.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Datasource {
+    /// Its name in Druid, and the table's in Superset.
+    pub name: String,
+    /// The topic it is filled from.
+    pub topic: String,
+    /// The field that becomes `__time`.
+    pub time: String,
+}
+
+/// `[[chart]]`: one chart, drawn by Superset as a slice.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    /// The title; unique within the file.
+    pub title: String,
+    /// How it is drawn.
+    #[serde(rename = "type")]
+    pub kind: ChartKind,
+    /// The datasource it reads.
+    pub datasource: String,
+    /// The number it shows.
+    pub metric: Metric,
+    /// The dimensions it is split by.
+    #[serde(default)]
+    pub group_by: Vec<String>,
+    /// For charts over time: the length of a bucket.
+    pub grain: Option<Millis>,
+    /// For charts over time: draw a bucket as a level stretch, not as a point on a slope.
+    #[serde(default)]
+    pub step: bool,
+    /// For charts over time: series upon series.
+    #[serde(default)]
+    pub stack: bool,
+    /// The most rows a query may bring; beyond it Superset cuts off the smallest values.
+    #[serde(default = "fifty_thousand")]
+    pub row_limit: u32,
+}
+
+fn fifty_thousand() -> u32 {
+    50_000
+}
+
+/// How a chart is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChartKind {
+    /// Filled lines over time.
+    Area,
+    /// A circle cut in shares, with percentages.
+    Pie,
+}
+
+/// The number that a chart shows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// What is computed.
+    pub function: Function,
+    /// Of which column.
+    pub field: String,
+}
+
+/// `[dashboard]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dashboard {
+    /// The title.
+    pub title: String,
+    /// The last part of its address.
+    pub slug: String,
+    /// How often it asks for new data; whole seconds.
+    #[serde(default = "ten_seconds")]
+    pub refresh: Millis,
+    /// Fixed colours, by the name of a series (`#RRGGBB`).
+    #[serde(default)]
+    pub colors: BTreeMap<String, String>,
+    /// The charts, row by row.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+fn ten_seconds() -> Millis {
+    Millis(10_000)
+}
+
+/// A chart's place in a dashboard row.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// The chart's title.
+    pub chart: String,
+    /// Its width in twelfths of the dashboard.
+    pub width: u8,
+}
