@@ -1,0 +1,120 @@
+//! Looking at topics, and creating them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::{Context, client_config, explain};
+use crate::config;
+use crate::error::{Error, Kind, Result};
+
+/// How long a question to the cluster may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic to create.
+#[derive(Debug, Clone)]
+pub struct TopicSpec<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many partitions.
+    pub partitions: i32,
+    /// Topic settings.
+    pub settings: &'a [(&'a str, &'a str)],
+}
+
+/// The first and the next offset of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The oldest offset that is still there.
+    pub low: i64,
+    /// The offset that comes next: with `read_committed`, of the last stable record.
+    pub high: i64,
+}
+
+/// A connection for questions about topics. Its calls block: from async code, run them on a blocking thread.
+pub struct Cluster {
+    bootstrap: String,
+    context: Context,
+    consumer: BaseConsumer<Context>,
+    admin: AdminClient<Context>,
+}
+
+impl Cluster {
+    /// Connects lazily: the first question finds out whether the broker is there.
+    ///
+    /// `isolation` is librdkafka's `isolation.level` (`read_committed` or `read_uncommitted`): which end [`Cluster::ends`] tells.
+    pub fn new(kafka: &config::Kafka, isolation: &str) -> Result<Self> {
+        let context = Context::default();
+        let config = client_config(kafka, &[("isolation.level", isolation)]);
+        let place = |error| explain(&format!("Kafka at {}", kafka.bootstrap_servers), &error, &Context::default());
+        Ok(Self {
+            bootstrap: kafka.bootstrap_servers.clone(),
+            consumer: config.create_with_context(context.clone()).map_err(place)?,
+            admin: config.create_with_context(context.clone()).map_err(place)?,
+            context,
+        })
+    }
+
+    fn explain(&self, what: &str, error: &rdkafka::error::KafkaError) -> Error {
+        // Errors arrive on the client's queue, which only polling empties.
+        drop(self.consumer.poll(Duration::ZERO));
+        explain(&format!("Kafka at {}, {what}", self.bootstrap), error, &self.context)
+    }
+
+    /// How many partitions a topic has; `None` if there is no such topic.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        let what = format!("looking at topic {topic}");
+        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+            Some(code) => Err(self.explain(&what, &rdkafka::error::KafkaError::MetadataFetch(code))),
+        }
+    }
+
+    /// How many partitions a topic has; an error if there is no such topic.
+    pub fn existing(&self, topic: &str) -> Result<i32> {
+        self.partitions(topic)?.ok_or_else(|| {
+            Error::new(Kind::Unreachable, format!("Kafka at {}: there is no topic {topic}", self.bootstrap))
+                .hint("is the topic's name right? `pipeline produce` creates the source topic, `pipeline aggregate` its sink")
+        })
+    }
+
+    /// The ends of every partition of a topic.
+    pub fn ends(&self, topic: &str) -> Result<BTreeMap<i32, Ends>> {
+        (0..self.existing(topic)?).map(|partition| Ok((partition, self.partition_ends(topic, partition)?))).collect()
+    }
+
+    /// The ends of one partition.
+    pub fn partition_ends(&self, topic: &str, partition: i32) -> Result<Ends> {
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(topic, partition, TIMEOUT)
+            .map_err(|error| self.explain(&format!("looking for the end of {topic} [{partition}]"), &error))?;
+        Ok(Ends { low, high })
+    }
+
+    /// Creates a topic unless it exists; returns how many partitions it has, and whether it was created.
+    pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(i32, bool)> {
+        if let Some(partitions) = self.partitions(spec.name)? {
+            return Ok((partitions, false));
+        }
+        // -1: the broker's own replication factor (KIP-464).
+        let mut topic = NewTopic::new(spec.name, spec.partitions, TopicReplication::Fixed(-1));
+        for (name, value) in spec.settings {
+            topic = topic.set(name, value);
+        }
+        let what = format!("creating topic {}", spec.name);
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let answers = self.admin.create_topics([&topic], &options).await.map_err(|error| self.explain(&what, &error))?;
+        match answers.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok((self.existing(spec.name)?, false)),
+            Some(Err((_, code))) => Err(self.explain(&what, &rdkafka::error::KafkaError::AdminOp(code))),
+            _ => Ok((spec.partitions, true)),
+        }
+    }
+}
