@@ -1,0 +1,62 @@
+//! What the engine knows of one partition.
+
+use std::collections::BTreeMap;
+
+/// How far a partition has come, as it is committed beside its offset and found again after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The offset after the last record that was read.
+    pub position: i64,
+    /// Windows that end at or before this time (ms) are closed for this partition, with rows or without.
+    pub closed_through: i64,
+    /// The greatest event time seen, ms; `None` before the first record.
+    pub max_event_time: Option<i64>,
+    /// Whether the partition was silent, and so did not hold the watermark.
+    pub idle: bool,
+}
+
+impl Progress {
+    /// Of a partition that nothing was read of.
+    pub fn starting_at(position: i64) -> Self {
+        Self { position, closed_through: i64::MIN, max_event_time: None, idle: false }
+    }
+}
+
+/// What a transaction says of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: i32,
+    /// Where to read from after a restart.
+    pub offset: i64,
+    /// The rest of what a restart needs.
+    pub progress: Progress,
+}
+
+/// One assigned partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub progress: Progress,
+    /// Records below this offset were read before the restart.
+    pub replay_until: i64,
+    /// The offset of the first record in each open window, by window start.
+    pub first_offsets: BTreeMap<i64, i64>,
+}
+
+impl Partition {
+    pub fn restored(offset: i64, progress: Progress) -> Self {
+        let replay_until = progress.position;
+        Self { progress: Progress { position: offset, ..progress }, replay_until, first_offsets: BTreeMap::new() }
+    }
+
+    pub fn replaying(&self) -> bool {
+        self.progress.position < self.replay_until
+    }
+
+    /// The offset of the oldest record that an open window needs, or the position if there is none.
+    ///
+    /// Offsets rise but event times do not, so the oldest window need not hold the oldest record.
+    pub fn restart_offset(&self) -> i64 {
+        self.first_offsets.values().copied().min().unwrap_or(self.progress.position)
+    }
+}

@@ -1,0 +1,258 @@
+//! The engine against the oracle: disorder, several partitions, and a crash at any moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WINDOW: i64 = 10;
+
+fn definition(lateness_ms: i64) -> Definition {
+    let functions = vec![Function::Sum, Function::Count, Function::Min, Function::Max, Function::Avg];
+    Definition { window_ms: WINDOW, offset_ms: 0, lateness_ms, max_future_ms: 1_000, functions }
+}
+
+#[derive(Debug, Clone)]
+struct Logged {
+    time_ms: i64,
+    group: u8,
+    value: Option<i64>,
+}
+
+impl Logged {
+    fn at(time_ms: i64) -> Self {
+        Self { time_ms, group: 0, value: Some(1) }
+    }
+
+    fn observed(&self) -> Observed {
+        Observed {
+            time_ms: self.time_ms,
+            group: Box::new([self.group]),
+            values: vec![self.value.map(|value| Number::Int(value.into())); 5],
+        }
+    }
+}
+
+/// What is durable: rows, late records and commits appear in it together or not at all.
+#[derive(Debug, Default)]
+struct Sink {
+    rows: Vec<Row>,
+    late: Vec<(i32, i64)>,
+    commits: Vec<Commit>,
+}
+
+/// A process that can be killed: an engine, and outputs that are not committed yet.
+struct Process<'a> {
+    logs: &'a [Vec<Logged>],
+    engine: Engine,
+    next: Vec<i64>,
+    late: Vec<(i32, i64)>,
+}
+
+impl<'a> Process<'a> {
+    fn start(definition: &Definition, logs: &'a [Vec<Logged>], sink: &Sink) -> Self {
+        let committed: BTreeMap<i32, Commit> = sink.commits.iter().map(|commit| (commit.partition, *commit)).collect();
+        let assigned: Vec<_> = (0..logs.len() as i32)
+            .map(|partition| {
+                committed.get(&partition).map_or((partition, 0, Progress::starting_at(0)), |c| (partition, c.offset, c.progress))
+            })
+            .collect();
+        let next = assigned.iter().map(|(_, offset, _)| *offset).collect();
+        Self { logs, engine: Engine::new(definition.clone(), assigned), next, late: Vec::new() }
+    }
+
+    /// Reads the next record of a partition; false if it has no more.
+    fn read(&mut self, partition: usize) -> bool {
+        let offset = self.next[partition];
+        let Some(record) = self.logs[partition].get(offset as usize) else { return false };
+        let values = record.observed().values;
+        let event = Event {
+            partition: partition as i32,
+            offset,
+            time_ms: record.time_ms,
+            kafka_time_ms: None,
+            group: &[record.group],
+            values: &values,
+        };
+        if self.engine.observe(&event) == Verdict::Late {
+            self.late.push((partition as i32, offset));
+        }
+        self.next[partition] += 1;
+        true
+    }
+
+    fn commit(&mut self, sink: &mut Sink) {
+        if self.engine.replaying() {
+            return;
+        }
+        sink.rows.append(&mut self.engine.take_rows());
+        sink.late.append(&mut self.late);
+        sink.commits = self.engine.commits();
+    }
+}
+
+/// Every record in exactly one row or late handling, and every row right.
+fn judge(definition: &Definition, logs: &[Vec<Logged>], sink: &Sink) -> Result<(), TestCaseError> {
+    let late: BTreeSet<_> = sink.late.iter().copied().collect();
+    prop_assert_eq!(late.len(), sink.late.len(), "a record was handled as late twice");
+    let counted = logs.iter().enumerate().flat_map(|(partition, log)| {
+        let late = &late;
+        log.iter()
+            .enumerate()
+            .filter(move |(offset, _)| !late.contains(&(partition as i32, *offset as i64)))
+            .map(|(_, record)| record.observed())
+    });
+    let expected = recompute(definition, counted);
+    let mut cells = Cells::new();
+    for row in &sink.rows {
+        let twice = cells.insert((row.start_ms, row.group.clone()), row.values.clone());
+        prop_assert!(twice.is_none(), "two rows for window {} group {:?}", row.start_ms, row.group);
+        prop_assert_eq!(row.end_ms, row.start_ms + definition.window_ms);
+    }
+    prop_assert_eq!(cells, expected);
+    Ok(())
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Read(usize),
+    Commit,
+    Crash,
+    Idle(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        40 => (0..3usize).prop_map(Step::Read),
+        6 => Just(Step::Commit),
+        2 => Just(Step::Crash),
+        1 => (0..3usize).prop_map(Step::Idle),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+fn logs() -> impl Strategy<Value = Vec<Vec<Logged>>> {
+    let record = (-30i64..90, 0u8..3, prop::option::weighted(0.9, -1000i64..1000));
+    let log = prop::collection::vec(record, 0..40).prop_map(|records| {
+        // Event times rise with the offset, and jump about by some windows.
+        let rising = records.into_iter().enumerate();
+        rising.map(|(offset, (time, group, value))| Logged { time_ms: time / 2 + 4 * offset as i64, group, value }).collect()
+    });
+    prop::collection::vec(log, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_record_ends_in_one_row_or_one_late_handling(logs in logs(), steps in steps(), lateness in 0i64..40) {
+        let definition = definition(lateness);
+        let mut sink = Sink::default();
+        let mut process = Process::start(&definition, &logs, &sink);
+        for step in steps {
+            match step {
+                Step::Read(partition) if partition < logs.len() => drop(process.read(partition)),
+                Step::Idle(partition) => process.engine.set_idle(partition as i32, true),
+                Step::Commit => process.commit(&mut sink),
+                Step::Crash => process = Process::start(&definition, &logs, &sink),
+                Step::Read(_) => {}
+            }
+        }
+        for partition in 0..logs.len() {
+            while process.read(partition) {}
+        }
+        prop_assert!(!process.engine.replaying());
+        process.engine.close_all();
+        process.commit(&mut sink);
+        judge(&definition, &logs, &sink)?;
+    }
+}
+
+fn one_partition(lateness_ms: i64) -> Engine {
+    Engine::new(definition(lateness_ms), [(0, 0, Progress::starting_at(0))])
+}
+
+fn observe(engine: &mut Engine, partition: i32, offset: i64, time_ms: i64) -> Verdict {
+    let values = Logged::at(time_ms).observed().values;
+    engine.observe(&Event { partition, offset, time_ms, kafka_time_ms: None, group: &[0], values: &values })
+}
+
+#[test]
+fn a_window_closes_when_the_watermark_reaches_its_last_millisecond() {
+    let mut engine = one_partition(5);
+    observe(&mut engine, 0, 0, 3);
+    observe(&mut engine, 0, 1, 13);
+    assert_eq!(engine.pending_rows(), 0);
+    observe(&mut engine, 0, 2, 14);
+    assert_eq!(engine.take_rows().iter().map(|row| (row.start_ms, row.end_ms)).collect::<Vec<_>>(), [(0, 10)]);
+    assert_eq!(observe(&mut engine, 0, 3, 9), Verdict::Late);
+    assert_eq!(observe(&mut engine, 0, 4, 10), Verdict::Counted);
+}
+
+#[test]
+fn times_before_the_epoch_have_windows_too() {
+    assert_eq!(window_start(-1, 10, 0), -10);
+    assert_eq!(window_start(-10, 10, 0), -10);
+    assert_eq!(window_start(9, 10, 3), 3);
+    assert_eq!(window_start(2, 10, 3), -7);
+}
+
+#[test]
+fn an_unread_partition_holds_the_watermark_until_it_is_idle() {
+    let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
+    observe(&mut engine, 0, 0, 0);
+    observe(&mut engine, 0, 1, 55);
+    assert_eq!((engine.watermark(), engine.pending_rows()), (None, 0));
+    engine.set_idle(1, true);
+    assert_eq!((engine.watermark(), engine.pending_rows()), (Some(55), 1));
+    // Its first record ends the idleness; what is closed stays closed.
+    assert_eq!(observe(&mut engine, 1, 0, 12), Verdict::Late);
+    assert_eq!(engine.watermark(), Some(12));
+}
+
+#[test]
+fn a_silent_stream_is_closed_by_the_wall_clock() {
+    let mut engine = one_partition(5);
+    observe(&mut engine, 0, 0, 3);
+    engine.close_by_wall_clock(1_000);
+    assert_eq!(engine.pending_rows(), 0, "not while it may go on");
+    engine.set_idle(0, true);
+    engine.close_by_wall_clock(14);
+    assert_eq!(engine.pending_rows(), 0);
+    engine.close_by_wall_clock(15);
+    assert_eq!(engine.pending_rows(), 1);
+}
+
+#[test]
+fn an_event_time_far_past_its_kafka_timestamp_moves_nothing() {
+    let mut engine = one_partition(0);
+    let event = Event { partition: 0, offset: 0, time_ms: 1_101, kafka_time_ms: Some(100), group: &[0], values: &[] };
+    assert_eq!(engine.observe(&event), Verdict::OutOfRange);
+    assert_eq!(engine.watermark(), None);
+    assert_eq!(engine.observe(&Event { offset: 1, time_ms: 1_100, ..event }), Verdict::Counted);
+    assert_eq!(engine.observe(&Event { offset: 2, time_ms: i64::MAX, kafka_time_ms: None, ..event }), Verdict::OutOfRange);
+}
+
+#[test]
+fn partitions_closed_by_different_instances_are_asked_each_for_itself() {
+    let ahead = Progress { position: 5, closed_through: 50, max_event_time: Some(55), idle: false };
+    let behind = Progress { position: 5, closed_through: 20, max_event_time: Some(25), idle: false };
+    let mut engine = Engine::new(definition(0), [(0, 5, ahead), (1, 5, behind)]);
+    assert_eq!(observe(&mut engine, 0, 5, 45), Verdict::Late);
+    assert_eq!(observe(&mut engine, 1, 5, 45), Verdict::Counted);
+    observe(&mut engine, 0, 6, 70);
+    assert_eq!(engine.commits().iter().map(|commit| commit.progress.closed_through).collect::<Vec<_>>(), [50, 40]);
+}
+
+#[test]
+fn a_partition_far_ahead_should_wait() {
+    let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
+    observe(&mut engine, 0, 0, 0);
+    observe(&mut engine, 0, 1, 10 * WINDOW + 1);
+    assert!(engine.is_ahead(0), "of an unread one");
+    observe(&mut engine, 1, 0, 1);
+    assert!(!engine.is_ahead(0));
+    observe(&mut engine, 0, 2, 10 * WINDOW + 2);
+    assert!(engine.is_ahead(0) && !engine.is_ahead(1));
+}

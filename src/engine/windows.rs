@@ -1,0 +1,301 @@
+//! The engine: open windows, the watermark, and closing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::accumulator::{Accumulator, Function, Number};
+use super::partition::{Commit, Partition, Progress};
+
+/// Event times beyond this many milliseconds from the epoch are no times (the range of ECMAScript's Date): it keeps window
+/// arithmetic far from overflow.
+const TIME_RANGE: i64 = 8_640_000_000_000_000;
+
+/// A partition this many windows ahead of the watermark is read no further until the others catch up.
+const WINDOWS_AHEAD: i64 = 10;
+
+/// What is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Window length, ms, greater than zero.
+    pub window_ms: i64,
+    /// Shift of the window boundaries, ms.
+    pub offset_ms: i64,
+    /// The watermark is the greatest event time less this, ms.
+    pub lateness_ms: i64,
+    /// An event time more than this past its record's Kafka timestamp is poison, ms.
+    pub max_future_ms: i64,
+    /// The aggregates of each cell, in the order of [`Event::values`].
+    pub functions: Vec<Function>,
+}
+
+/// A decoded record.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The partition it was read from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// Its event time, ms.
+    pub time_ms: i64,
+    /// The timestamp that Kafka keeps with the record, ms, if it has one.
+    pub kafka_time_ms: Option<i64>,
+    /// What it is grouped by: equal bytes, equal group.
+    pub group: &'a [u8],
+    /// One value for each of [`Definition::functions`].
+    pub values: &'a [Option<Number>],
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in its window.
+    Counted,
+    /// Its window is closed.
+    Late,
+    /// Its event time is too far past its Kafka timestamp, or no time at all.
+    OutOfRange,
+    /// It was dealt with before the restart.
+    Old,
+}
+
+/// The result of one group in one closed window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Window start, ms, included.
+    pub start_ms: i64,
+    /// Window end, ms, excluded.
+    pub end_ms: i64,
+    /// The group, as it came in [`Event::group`].
+    pub group: Box<[u8]>,
+    /// One result for each of [`Definition::functions`].
+    pub values: Vec<Option<Number>>,
+}
+
+type Cell = Box<[Accumulator]>;
+
+/// The start of the window that a time belongs to.
+pub fn window_start(time_ms: i64, window_ms: i64, offset_ms: i64) -> i64 {
+    (time_ms - offset_ms).div_euclid(window_ms) * window_ms + offset_ms
+}
+
+/// The state of the aggregation over the assigned partitions.
+#[derive(Debug)]
+pub struct Engine {
+    definition: Definition,
+    partitions: BTreeMap<i32, Partition>,
+    open: BTreeMap<i64, HashMap<Box<[u8]>, Cell>>,
+    closed: Vec<Row>,
+    /// An event time that passes this may lift the watermark over the next window end: so a record costs one comparison.
+    alarm: i64,
+}
+
+impl Engine {
+    /// An engine over these partitions: for each the offset that reading begins at, and its progress.
+    pub fn new(definition: Definition, assigned: impl IntoIterator<Item = (i32, i64, Progress)>) -> Self {
+        let partitions =
+            assigned.into_iter().map(|(partition, offset, progress)| (partition, Partition::restored(offset, progress)));
+        let mut engine =
+            Self { definition, partitions: partitions.collect(), open: BTreeMap::new(), closed: Vec::new(), alarm: i64::MIN };
+        engine.set_alarm();
+        engine
+    }
+
+    /// Takes a decoded record. Records of a partition come in the order of their offsets.
+    pub fn observe(&mut self, event: &Event<'_>) -> Verdict {
+        let start =
+            window_start(event.time_ms.clamp(-TIME_RANGE, TIME_RANGE), self.definition.window_ms, self.definition.offset_ms);
+        let in_range = self.in_range(event);
+        let Some(partition) = self.partitions.get_mut(&event.partition) else { return Verdict::Old };
+        let old = event.offset < partition.replay_until;
+        partition.progress.position = event.offset + 1;
+        if !in_range {
+            self.after_replay(old);
+            return if old { Verdict::Old } else { Verdict::OutOfRange };
+        }
+        let progress = &mut partition.progress;
+        let before = progress.max_event_time.unwrap_or(i64::MIN);
+        progress.max_event_time = Some(before.max(event.time_ms));
+        progress.idle = false;
+        let verdict = if start + self.definition.window_ms <= progress.closed_through {
+            if old { Verdict::Old } else { Verdict::Late }
+        } else {
+            partition.first_offsets.entry(start).or_insert(event.offset);
+            self.add(start, event);
+            Verdict::Counted
+        };
+        if before < self.alarm && self.alarm <= event.time_ms {
+            self.close_by_watermark();
+        }
+        self.after_replay(old);
+        verdict
+    }
+
+    /// If that was the last record to be read again, closing is on from here.
+    fn after_replay(&mut self, old: bool) {
+        if old {
+            self.close_by_watermark();
+        }
+    }
+
+    /// Takes note of a record that could not be decoded. Returns whether it is new, and so to be handled.
+    pub fn reject(&mut self, partition: i32, offset: i64) -> bool {
+        let Some(partition) = self.partitions.get_mut(&partition) else { return false };
+        let old = offset < partition.replay_until;
+        partition.progress.position = offset + 1;
+        partition.progress.idle = false;
+        self.after_replay(old);
+        !old
+    }
+
+    fn in_range(&self, event: &Event<'_>) -> bool {
+        let latest = event.kafka_time_ms.map_or(TIME_RANGE, |time| time.saturating_add(self.definition.max_future_ms));
+        (-TIME_RANGE..=latest.min(TIME_RANGE)).contains(&event.time_ms)
+    }
+
+    fn add(&mut self, start: i64, event: &Event<'_>) {
+        let window = self.open.entry(start).or_default();
+        if !window.contains_key(event.group) {
+            let cell = self.definition.functions.iter().map(|function| Accumulator::new(*function)).collect();
+            window.insert(event.group.into(), cell);
+        }
+        if let Some(cell) = window.get_mut(event.group) {
+            cell.iter_mut().zip(event.values).for_each(|(accumulator, value)| accumulator.add(*value));
+        }
+    }
+
+    /// Whether records that were read before the restart are still being read again. Until then nothing may be committed.
+    pub fn replaying(&self) -> bool {
+        self.partitions.values().any(Partition::replaying)
+    }
+
+    /// How many offsets are still to be read again.
+    pub fn left_to_replay(&self) -> i64 {
+        self.partitions.values().map(|partition| (partition.replay_until - partition.progress.position).max(0)).sum()
+    }
+
+    /// Whether this partition has come to where it was before the restart.
+    pub fn caught_up_with_itself(&self, partition: i32) -> bool {
+        self.partitions.get(&partition).is_none_or(|partition| !partition.replaying())
+    }
+
+    /// The time up to which all events are taken to have arrived, ms; `None` as long as a partition that holds it is unread.
+    ///
+    /// The least over the partitions that are not idle; if all are idle, the greatest of them all.
+    pub fn watermark(&self) -> Option<i64> {
+        let time = |partition: &Partition| partition.progress.max_event_time.map(|time| time - self.definition.lateness_ms);
+        let mut holding = self.partitions.values().filter(|partition| !partition.progress.idle).peekable();
+        if holding.peek().is_some() { holding.map(time).min().flatten() } else { self.partitions.values().filter_map(time).max() }
+    }
+
+    /// How many windows are open.
+    pub fn open_windows(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Closes what the watermark closes.
+    fn close_by_watermark(&mut self) {
+        if self.replaying() {
+            return;
+        }
+        if let Some(watermark) = self.watermark() {
+            self.close_through(window_start(watermark + 1, self.definition.window_ms, self.definition.offset_ms));
+        }
+        self.set_alarm();
+    }
+
+    /// If all partitions are idle: closes the windows that ended `lateness` or more before this wall-clock time, ms. So the last
+    /// window of a stream that has stopped appears too.
+    pub fn close_by_wall_clock(&mut self, now_ms: i64) {
+        let all_idle = self.partitions.values().all(|partition| partition.progress.idle);
+        if all_idle && !self.replaying() && !self.open.is_empty() {
+            let ended = now_ms - self.definition.lateness_ms;
+            self.close_through(window_start(ended, self.definition.window_ms, self.definition.offset_ms));
+            self.set_alarm();
+        }
+    }
+
+    /// Closes every open window.
+    pub fn close_all(&mut self) {
+        if let Some(last) = self.open.keys().next_back().copied().filter(|_| !self.replaying()) {
+            self.close_through(last + self.definition.window_ms);
+            self.set_alarm();
+        }
+    }
+
+    fn close_through(&mut self, boundary: i64) {
+        while let Some(entry) = self.open.first_entry().filter(|entry| *entry.key() < boundary) {
+            let (start, cells) = entry.remove_entry();
+            self.emit(start, cells);
+        }
+        for partition in self.partitions.values_mut() {
+            partition.progress.closed_through = partition.progress.closed_through.max(boundary);
+            while partition.first_offsets.first_entry().is_some_and(|entry| *entry.key() < boundary) {
+                partition.first_offsets.pop_first();
+            }
+        }
+    }
+
+    fn emit(&mut self, start: i64, cells: HashMap<Box<[u8]>, Cell>) {
+        let end_ms = start + self.definition.window_ms;
+        let mut rows: Vec<Row> = cells
+            .into_iter()
+            .map(|(group, cell)| Row { start_ms: start, end_ms, group, values: cell.iter().map(Accumulator::result).collect() })
+            .collect();
+        rows.sort_unstable_by(|a, b| a.group.cmp(&b.group));
+        self.closed.append(&mut rows);
+    }
+
+    /// The event time that lifts the watermark to the next window end, if all other partitions allow it.
+    fn set_alarm(&mut self) {
+        self.alarm = match self.watermark() {
+            Some(watermark) => self.boundary_after(watermark) - 1 + self.definition.lateness_ms,
+            // Partitions are unread: the first event of each may be the one that gives the engine a watermark.
+            None => -TIME_RANGE,
+        };
+    }
+
+    /// The end of the first window that this watermark does not close.
+    fn boundary_after(&self, watermark: i64) -> i64 {
+        window_start(watermark + 1, self.definition.window_ms, self.definition.offset_ms) + self.definition.window_ms
+    }
+
+    /// The rows of the windows that were closed since they were last taken.
+    pub fn take_rows(&mut self) -> Vec<Row> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// How many rows wait to be taken.
+    pub fn pending_rows(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// Marks a partition as silent, or not. A silent one does not hold the watermark.
+    pub fn set_idle(&mut self, partition: i32, idle: bool) {
+        if let Some(partition) = self.partitions.get_mut(&partition)
+            && partition.progress.idle != idle
+        {
+            partition.progress.idle = idle;
+            self.close_by_watermark();
+        }
+    }
+
+    /// Whether a partition is so far ahead of the others that it should wait for them.
+    pub fn is_ahead(&self, partition: i32) -> bool {
+        let Some(time) = self.partitions.get(&partition).and_then(|partition| partition.progress.max_event_time) else {
+            return false;
+        };
+        let base = self.watermark().or_else(|| self.open.keys().next().copied());
+        base.is_some_and(|base| time - self.definition.lateness_ms > base + WINDOWS_AHEAD * self.definition.window_ms)
+    }
+
+    /// What a transaction that carries all rows taken so far has to say of each assigned partition.
+    pub fn commits(&self) -> Vec<Commit> {
+        self.partitions
+            .iter()
+            .map(|(number, partition)| Commit {
+                partition: *number,
+                offset: partition.restart_offset(),
+                progress: partition.progress,
+            })
+            .collect()
+    }
+}
