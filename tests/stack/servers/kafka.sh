@@ -1,0 +1,61 @@
+# Apache Kafka in KRaft mode: one process that is both broker and controller, plaintext, every replication factor 1.
+# shellcheck shell=bash
+KAFKA_VERSION=4.4.0
+KAFKA_JARS=$CACHE/kafka-$KAFKA_VERSION
+
+kafka_fetch() {
+  need_java
+  maven_jars "$KAFKA_JARS" "org.apache.kafka:kafka_2.13:$KAFKA_VERSION" org.apache.logging.log4j:log4j-slf4j-impl:2.25.5
+}
+
+kafka_start() {
+  local conf=$RUN/conf/kafka data=$RUN/data/kafka
+  need_port kafka "$KAFKA_PORT"
+  need_port kafka "$KAFKA_CONTROLLER_PORT"
+  mkdir -p "$conf" "$data/tmp"
+  kafka_properties "$data" >"$conf/server.properties"
+  local java=(java -XX:-UsePerfData -Djava.io.tmpdir="$data/tmp" -Dlog4j2.configurationFile="$STACK/servers/log4j2.xml" -cp "$KAFKA_JARS/*")
+  kafka_format "$data" "$conf"
+  launch kafka "${java[@]}" -Xms512m -Xmx512m -XX:+UseG1GC kafka.Kafka "$conf/server.properties"
+  await kafka 120 answers "$KAFKA_PORT" # the broker opens its port when it is ready to serve
+}
+
+# A format that was cut short leaves no meta.properties: begin again. The cluster id is "pipeline-stack-1" in base64.
+kafka_format() {
+  if [ -e "$1/log/meta.properties" ]; then return; fi
+  rm -rf "$1/log"
+  "${java[@]}" -Xmx128m -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format -t cGlwZWxpbmUtc3RhY2stMQ -c "$2/server.properties" \
+    >"$RUN/log/kafka.log" 2>&1 || failed kafka "could not format its storage"
+}
+
+# No retention limit: test data carries event times of long ago. No delay before a new group's first rebalance: tests wait for it.
+kafka_properties() {
+  cat <<END
+node.id=1
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@$HOST:$KAFKA_CONTROLLER_PORT
+listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENTS
+listeners=CLIENTS://$HOST:$KAFKA_PORT,CONTROLLER://$HOST:$KAFKA_CONTROLLER_PORT
+advertised.listeners=CLIENTS://$HOST:$KAFKA_PORT
+
+log.dirs=$1/log
+log.retention.ms=-1
+log.segment.bytes=268435456
+num.partitions=1
+auto.create.topics.enable=true
+group.initial.rebalance.delay.ms=0
+
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.max.timeout.ms=3600000
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+END
+}
+
+kafka_stop() { halt kafka; }
