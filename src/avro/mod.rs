@@ -1,1 +1,28 @@
-//! TODO
+//! Avro events as bytes, without a client: framing, decoding by a plan, encoding. Pure.
+//!
+//! A value on a topic goes through three hands, and back through two:
+//!
+//! * [`wire`]: the schema registry's header in front of every datum.
+//! * [`plan`]: a writer schema and the wanted fields become a [`Plan`], once a schema; the plan reads each datum, borrows
+//!   from it, and allocates nothing. What nobody wants is passed over.
+//! * [`encode`]: an [`Encoder`] writes flat records; single primitives for everything else.
+//!
+//! Both speak in [`Scalar`]s, and say what a field is as a [`FieldKind`]. apache-avro parses the schemas (a cold path) and
+//! is the judge of the tests.
+
+mod cursor;
+pub mod encode;
+pub mod plan;
+mod scalar;
+mod schema;
+mod skip;
+#[cfg(test)]
+mod testing;
+pub mod wire;
+
+pub use cursor::DecodeError;
+pub use encode::{EncodeError, Encoder};
+pub use plan::Plan;
+pub use scalar::{Field, FieldKind, Scalar};
+pub use schema::PlanError;
+pub use wire::WireError;
