@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::aggregate::Start;
 use crate::config::{Instant, Millis};
 use crate::error::EXIT_CODES;
 
@@ -85,6 +86,13 @@ pub struct Aggregate {
     /// The aggregate to run, by its sink topic; needed if the file has several
     #[arg(long, value_name = "TOPIC")]
     pub sink: Option<String>,
+    /// Where to begin: `committed` (where the last run came to; at first, the earliest record), `earliest`, `latest`, or
+    /// after=TIME (the earliest record, leaving out windows that end by TIME)
+    #[arg(long, default_value = "committed", value_name = "WHERE")]
+    pub start: Start,
+    /// Empty the sink and do it all again from the earliest record
+    #[arg(long, conflicts_with = "start")]
+    pub reset: bool,
     /// Read to where the topic ends now, write what the watermark closes, and end
     #[arg(long)]
     pub until_caught_up: bool,

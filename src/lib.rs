@@ -3,16 +3,18 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { kafka, registry, druid, superset } -> { avro, http } -> engine
+//! main -> commands -> { aggregate, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
 //! * [`commands`]: one file a verb, wiring only.
 //! * [`engine`]: windows, watermark, aggregation, generator. Pure: no I/O, no clock, no randomness of its own.
 //! * [`avro`]: framing, decoding by a plan, encoding. Pure.
-//! * [`kafka`]: clients, topics, and the transactional loop. [`registry`]: the schema registry.
+//! * [`aggregate`]: the job that puts the engine between two topics. [`kafka`]: clients, topics, transactions. [`registry`]: the
+//!   schema registry.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 
+pub mod aggregate;
 pub mod avro;
 pub mod cli;
 pub mod commands;

@@ -41,6 +41,21 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::from(Kind::Usage as u8) } else { ExitCode::SUCCESS }
 }
 
+/// Returns when the process is asked to end: Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
 fn load(global: &Global) -> Result<Config> {
     let mut overrides: Vec<Override> =
         std::env::vars_os().filter_map(|(name, value)| Override::from_env(name.to_str()?, value.to_str()?)).collect();

@@ -21,9 +21,12 @@ pub struct Observed {
 /// Results by (window start in ms, group).
 pub type Cells = BTreeMap<(i64, Box<[u8]>), Vec<Option<Number>>>;
 
+/// The values of each cell, column by column.
+type Columns = BTreeMap<(i64, Box<[u8]>), Vec<Vec<Number>>>;
+
 /// Computes every cell from all records. Late ones are the caller's to leave out.
 pub fn recompute(definition: &Definition, records: impl IntoIterator<Item = Observed>) -> Cells {
-    let mut columns: BTreeMap<(i64, Box<[u8]>), Vec<Vec<Number>>> = BTreeMap::new();
+    let mut columns: Columns = BTreeMap::new();
     for record in records {
         let mut start = definition.offset_ms;
         let distance = record.time_ms - definition.offset_ms;

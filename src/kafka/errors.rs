@@ -11,7 +11,10 @@ use crate::error::{Error, Kind};
 /// Where librdkafka only knows that it waited in vain, `context` has the connection error behind it.
 pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
     let behind = context.last_error();
-    let code = error.rdkafka_error_code();
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        other => other.rdkafka_error_code(),
+    };
     let connection = behind.as_ref().and_then(|(error, _)| error.rdkafka_error_code());
     let kind = match (code.map(kind_of), connection.map(kind_of)) {
         (Some(Kind::Unreachable), Some(Kind::Refused)) => Kind::Refused,

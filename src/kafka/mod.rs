@@ -1,9 +1,14 @@
-//! Kafka: clients, topics, and what their errors mean.
+//! Kafka: clients, topics, reading, transactions, and what their errors mean.
 
 mod client;
+mod consumer;
 mod errors;
+mod topic_id;
 mod topics;
+mod transaction;
 
 pub use client::{Context, client_config};
+pub use consumer::{Committed, Source};
 pub use errors::explain;
 pub use topics::{Cluster, Ends, TopicSpec};
+pub use transaction::{Broken, Outgoing, Transactional};

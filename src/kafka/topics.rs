@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Context, client_config, explain};
 use crate::config;
@@ -58,7 +60,7 @@ impl Cluster {
         })
     }
 
-    fn explain(&self, what: &str, error: &rdkafka::error::KafkaError) -> Error {
+    fn explain(&self, what: &str, error: &KafkaError) -> Error {
         // Errors arrive on the client's queue, which only polling empties.
         drop(self.consumer.poll(Duration::ZERO));
         explain(&format!("Kafka at {}, {what}", self.bootstrap), error, &self.context)
@@ -72,7 +74,7 @@ impl Cluster {
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            Some(code) => Err(self.explain(&what, &rdkafka::error::KafkaError::MetadataFetch(code))),
+            Some(code) => Err(self.explain(&what, &KafkaError::MetadataFetch(code))),
         }
     }
 
@@ -98,6 +100,43 @@ impl Cluster {
         Ok(Ends { low, high })
     }
 
+    /// The id that the broker gave the topic when it was created, in base64 (all zeros before Kafka 2.8).
+    pub fn topic_id(&self, topic: &str) -> Result<String> {
+        // SAFETY: the handle lives as long as `self`.
+        #[allow(unsafe_code)]
+        let id = unsafe { super::topic_id::topic_id(self.admin.inner().native_ptr(), topic, TIMEOUT) };
+        id.ok_or_else(|| {
+            self.explain(
+                &format!("asking for the id of topic {topic}"),
+                &KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut),
+            )
+        })
+    }
+
+    /// A setting of a topic, for example `cleanup.policy`; `None` if the broker does not tell.
+    pub async fn setting(&self, topic: &str, name: &str) -> Result<Option<String>> {
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let answers = self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
+        let answers = answers.map_err(|error| self.explain(&format!("asking for the settings of topic {topic}"), &error))?;
+        let resource = answers.into_iter().next().and_then(std::result::Result::ok);
+        Ok(resource.and_then(|resource| resource.get(name).and_then(|entry| entry.value.clone())))
+    }
+
+    /// Deletes every record of a topic; the topic stays.
+    pub async fn empty(&self, topic: &str) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.existing(topic)? {
+            let mut entry = list.add_partition(topic, partition);
+            entry.set_offset(Offset::End).map_err(|error| self.explain("an offset", &error))?;
+        }
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        self.admin
+            .delete_records(&list, &options)
+            .await
+            .map_err(|error| self.explain(&format!("emptying topic {topic}"), &error))?;
+        Ok(())
+    }
+
     /// Creates a topic unless it exists; returns how many partitions it has, and whether it was created.
     pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(i32, bool)> {
         if let Some(partitions) = self.partitions(spec.name)? {
@@ -113,7 +152,7 @@ impl Cluster {
         let answers = self.admin.create_topics([&topic], &options).await.map_err(|error| self.explain(&what, &error))?;
         match answers.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok((self.existing(spec.name)?, false)),
-            Some(Err((_, code))) => Err(self.explain(&what, &rdkafka::error::KafkaError::AdminOp(code))),
+            Some(Err((_, code))) => Err(self.explain(&what, &KafkaError::AdminOp(code))),
             _ => Ok((spec.partitions, true)),
         }
     }

@@ -1,0 +1,78 @@
+//! When a partition counts as silent. Pure: the clock comes in as an argument.
+//!
+//! Silent is only a partition that was read to the end of its log and whose broker kept answering "nothing new" for the whole
+//! timeout. A backlog, a pause, a broker that does not answer, a process that was suspended: none of them is silence.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Answers further apart than this leave a gap in which anything may have happened.
+const GAP: Duration = Duration::from_secs(5);
+
+/// Watches the assigned partitions.
+#[derive(Debug)]
+pub struct IdleWatch {
+    timeout: Duration,
+    quiet: HashMap<i32, Quiet>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Quiet {
+    position: i64,
+    since: Instant,
+    last: Instant,
+}
+
+impl IdleWatch {
+    /// A partition is idle after this long.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, quiet: HashMap::new() }
+    }
+
+    /// Takes in that at `now` the partition was read up to `position` while its log ended at `end`, and returns whether it is
+    /// idle; `None`: it is too early to tell.
+    pub fn observe(&mut self, partition: i32, position: i64, end: i64, now: Instant) -> Option<bool> {
+        if position < end {
+            self.quiet.remove(&partition);
+            return Some(false);
+        }
+        let quiet = self.quiet.entry(partition).or_insert(Quiet { position, since: now, last: now });
+        if quiet.position != position || now.duration_since(quiet.last) > GAP {
+            *quiet = Quiet { position, since: now, last: now };
+        }
+        quiet.last = now;
+        (now.duration_since(quiet.since) >= self.timeout).then_some(true)
+    }
+
+    /// Takes in that nothing is known of the partition: it is paused, or its broker did not answer.
+    pub fn forget(&mut self, partition: i32) {
+        self.quiet.remove(&partition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds (seconds, position, end) and returns the last answer.
+    fn idle(observations: &[(u64, i64, i64)]) -> bool {
+        let begin = Instant::now();
+        let mut watch = IdleWatch::new(Duration::from_secs(10));
+        let mut observe =
+            |(seconds, position, end): &(u64, i64, i64)| watch.observe(0, *position, *end, begin + Duration::from_secs(*seconds));
+        observations.iter().map(&mut observe).last().flatten() == Some(true)
+    }
+
+    #[test]
+    fn silence_at_the_end_of_the_log_is_idle_after_the_timeout() {
+        assert!(!idle(&[(0, 5, 5), (4, 5, 5), (8, 5, 5)]));
+        assert!(idle(&[(0, 5, 5), (4, 5, 5), (8, 5, 5), (10, 5, 5)]));
+    }
+
+    #[test]
+    fn a_backlog_a_new_record_or_a_gap_is_not_silence() {
+        assert!(!idle(&[(0, 5, 5), (4, 5, 6), (8, 5, 5), (10, 5, 5)]), "backlog");
+        assert!(!idle(&[(0, 5, 5), (4, 6, 6), (8, 6, 6), (10, 6, 6)]), "new record");
+        assert!(!idle(&[(0, 5, 5), (20, 5, 5)]), "no answers in between: suspended, or the broker was away");
+    }
+}

@@ -1,0 +1,19 @@
+//! The aggregate job: the engine between two topics.
+//!
+//! ```text
+//! source topic -> reader (bytes -> event) -> engine -> layout (row -> bytes) -> sink topic, dead letters, offsets: one transaction
+//! ```
+//!
+//! [`session`] is the loop that drives them on a thread of its own; [`restore`] decides where it begins. A session that cannot
+//! go on ends, and a new one begins from what was committed: there is one way to recover, and every start takes it.
+
+mod dead_letter;
+mod idle;
+mod layout;
+mod reader;
+mod restore;
+mod run;
+mod session;
+
+pub use restore::Start;
+pub use run::{Job, Outcome, Snapshot, Status};

@@ -1,0 +1,218 @@
+//! From a record's bytes to an event. Pure: schemas that it does not know yet are asked for by [`Unreadable::Schema`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::layout::Layout;
+use crate::avro::{FieldKind, Plan, Scalar, wire};
+use crate::engine::Number;
+
+/// Why a record gives no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Its schema must be fetched first, and handed to [`Reader::learn`].
+    Schema(u32),
+    /// It cannot be read, now or ever.
+    Poison {
+        /// A stable short name for dead letters.
+        cause: &'static str,
+        /// What exactly is wrong.
+        detail: String,
+    },
+}
+
+/// What of a record goes into the engine.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Event time, ms.
+    pub time_ms: i64,
+    /// The group, encoded.
+    pub group: Vec<u8>,
+    /// One value a measure.
+    pub values: Vec<Option<Number>>,
+}
+
+/// Decodes records by a plan for each writer schema.
+#[derive(Debug)]
+pub struct Reader {
+    layout: Arc<Layout>,
+    plans: HashMap<u32, Result<Plan, String>>,
+    decoded: Decoded,
+}
+
+/// Up to so many wanted fields no memory is allocated for a record.
+const FEW: usize = 8;
+
+fn poison(cause: &'static str, detail: impl Into<String>) -> Unreadable {
+    Unreadable::Poison { cause, detail: detail.into() }
+}
+
+impl Reader {
+    /// A reader of the fields that a layout wants.
+    pub fn new(layout: Arc<Layout>) -> Self {
+        Self { layout, plans: HashMap::new(), decoded: Decoded::default() }
+    }
+
+    /// Takes note of the schema of an id; `None`: the registry does not know the id.
+    pub fn learn(&mut self, id: u32, schema: Option<&str>) {
+        let plan = match schema {
+            Some(schema) => Plan::compile(schema, &self.layout.wanted).map_err(|error| error.to_string()),
+            None => Err(String::new()),
+        };
+        self.plans.insert(id, plan);
+    }
+
+    /// Decodes a record's value.
+    pub fn read(&mut self, value: Option<&[u8]>) -> Result<&Decoded, Unreadable> {
+        let value = value.ok_or_else(|| poison("null-value", "the record has no value"))?;
+        let (id, datum) = wire::split(value).map_err(|error| poison(error.cause(), error.to_string()))?;
+        let plan = match self.plans.get(&id) {
+            None => return Err(Unreadable::Schema(id)),
+            Some(Err(reason)) if reason.is_empty() => {
+                return Err(poison("unknown-schema", format!("the registry does not know schema id {id}")));
+            }
+            Some(Err(reason)) => return Err(poison("wrong-schema", format!("schema id {id}: {reason}"))),
+            Some(Ok(plan)) => plan,
+        };
+        let mut few = [Scalar::Null; FEW];
+        let mut many;
+        let wanted = self.layout.wanted.len();
+        let slots = if wanted <= FEW {
+            &mut few[..wanted]
+        } else {
+            many = vec![Scalar::Null; wanted];
+            &mut many[..]
+        };
+        plan.decode(datum, slots).map_err(|error| poison(error.cause(), error.to_string()))?;
+        fill(&mut self.decoded, &self.layout, plan, slots)?;
+        Ok(&self.decoded)
+    }
+}
+
+fn fill(decoded: &mut Decoded, layout: &Layout, plan: &Plan, slots: &[Scalar<'_>]) -> Result<(), Unreadable> {
+    decoded.time_ms = event_time(plan.kind(0), slots[0]).ok_or_else(|| no_value(&layout.wanted[0], slots[0]))?;
+    let groups = &slots[1..=layout.group_kinds.len()];
+    decoded.group.clear();
+    layout.encode_group(groups, &mut decoded.group).map_err(|error| {
+        let null = groups.iter().any(|value| matches!(value, Scalar::Null));
+        poison(if null { "null-field" } else { "wrong-schema" }, error.to_string())
+    })?;
+    decoded.values.clear();
+    for input in &layout.inputs {
+        decoded.values.push(match input {
+            // COUNT without a field counts records.
+            None => Some(Number::Int(1)),
+            Some(place) => number(slots[*place]).map_err(|()| no_value(&layout.wanted[*place], slots[*place]))?,
+        });
+    }
+    Ok(())
+}
+
+fn no_value(field: &str, value: Scalar<'_>) -> Unreadable {
+    match value {
+        Scalar::Null => poison("null-field", format!("field `{field}` is null")),
+        other => poison("wrong-schema", format!("field `{field}` is of type {}", other.type_name())),
+    }
+}
+
+fn event_time(kind: FieldKind, value: Scalar<'_>) -> Option<i64> {
+    match (kind, value) {
+        (FieldKind::TimestampMicros, Scalar::Long(micros)) => Some(micros.div_euclid(1_000)),
+        (FieldKind::Long | FieldKind::TimestampMillis, Scalar::Long(millis)) => Some(millis),
+        _ => None,
+    }
+}
+
+fn number(value: Scalar<'_>) -> Result<Option<Number>, ()> {
+    match value {
+        Scalar::Null => Ok(None),
+        Scalar::Int(value) => Ok(Some(Number::Int(value.into()))),
+        Scalar::Long(value) => Ok(Some(Number::Int(value.into()))),
+        Scalar::Float(value) => Ok(Some(Number::Float(value.into()))),
+        Scalar::Double(value) => Ok(Some(Number::Float(value))),
+        _ => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::avro::{Encoder, encode};
+    use crate::config;
+
+    fn reader() -> (Reader, String) {
+        let config = config::load(Some(config::DEFAULT_FILE.as_ref()), &[]).unwrap();
+        let schema = config.sources[0].schema_text.clone();
+        let layout = Layout::new(&config.aggregates[0], &schema, "sale_ts").unwrap();
+        (Reader::new(Arc::new(layout)), schema)
+    }
+
+    fn sale(schema: &str, id: u32) -> Vec<u8> {
+        let mut value = Vec::new();
+        wire::frame(id, &mut value);
+        let encoder = Encoder::compile(schema).unwrap();
+        encoder.encode(&[Scalar::Str("ABC"), Scalar::Int(250), Scalar::Long(1_700_000_000_000)], &mut value).unwrap();
+        value
+    }
+
+    fn cause(reader: &mut Reader, value: Option<&[u8]>) -> &'static str {
+        match reader.read(value) {
+            Err(Unreadable::Poison { cause, .. }) => cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_once_its_schema_is_known() {
+        let (mut reader, schema) = reader();
+        let value = sale(&schema, 7);
+        assert_eq!(reader.read(Some(&value)).unwrap_err(), Unreadable::Schema(7));
+        reader.learn(7, Some(&schema));
+        let decoded = reader.read(Some(&value)).unwrap();
+        assert_eq!((decoded.time_ms, decoded.values.as_slice()), (1_700_000_000_000, &[Some(Number::Int(250))][..]));
+        assert_eq!(decoded.group, [6, b'A', b'B', b'C']);
+    }
+
+    #[test]
+    fn each_poison_has_its_cause() {
+        let (mut reader, schema) = reader();
+        reader.learn(7, Some(&schema));
+        reader.learn(8, None);
+        reader.learn(9, Some(r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#));
+        let value = sale(&schema, 7);
+        let mut trailing = value.clone();
+        trailing.push(0);
+        let mut bad_text = vec![0, 0, 0, 0, 7];
+        encode::bytes(&[0xff, 0xfe], &mut bad_text);
+        encode::long(5, &mut bad_text);
+        encode::long(6, &mut bad_text);
+        let cases: [(Option<&[u8]>, &str); 9] = [
+            (None, "null-value"),
+            (Some(&[]), "too-short"),
+            (Some(b"{\"store_id\""), "bad-magic"),
+            (Some(&[0, 0, 0, 0, 8, 1]), "unknown-schema"),
+            (Some(&[0, 0, 0, 0, 9, 1]), "wrong-schema"),
+            (Some(&value[..value.len() - 1]), "truncated"),
+            (Some(&trailing), "trailing-bytes"),
+            (Some(&bad_text), "bad-utf8"),
+            (Some(&[0, 0, 0, 0, 7, 1]), "bad-length"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(cause(&mut reader, value), expected);
+        }
+    }
+
+    #[test]
+    fn a_later_schema_may_widen_reorder_and_add() {
+        let (mut reader, _) = reader();
+        let schema = r#"{"type":"record","name":"StoreSale","namespace":"com.acosom","fields":[
+            {"name":"sale_ts","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"till","type":["null","string"]},
+            {"name":"sale_amount","type":["null","long"]},{"name":"store_id","type":"string"}]}"#;
+        reader.learn(3, Some(schema));
+        let encoder = Encoder::compile(schema).unwrap();
+        let mut value = vec![0, 0, 0, 0, 3];
+        encoder.encode(&[Scalar::Long(-1), Scalar::Str("x"), Scalar::Null, Scalar::Str("ABC")], &mut value).unwrap();
+        let decoded = reader.read(Some(&value)).unwrap();
+        assert_eq!((decoded.time_ms, decoded.values.as_slice()), (-1, &[None][..]));
+    }
+}

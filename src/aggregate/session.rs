@@ -1,0 +1,419 @@
+//! One session: from what was committed, until it is stopped, is done, or cannot go on.
+//!
+//! It runs on a thread of its own, because Kafka's transaction calls block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+
+use super::dead_letter::DeadLetter;
+use super::idle::IdleWatch;
+use super::reader::{Reader, Unreadable};
+use super::restore::{Found, Identity, Start};
+use super::run::{Control, EndWatch, Job, Outcome, Snapshot};
+use crate::config::{Late, Poison};
+use crate::engine::{Commit, Engine, Event, Row, Verdict};
+use crate::error::{Error, Kind};
+use crate::kafka::{Broken, Cluster, Outgoing, Source, Transactional};
+
+/// So many records are read before anything else is looked at.
+const BATCH: usize = 10_000;
+/// How long reading waits for a first record, and so the longest that a stop or a silent partition goes unnoticed.
+const WAIT: Duration = Duration::from_millis(50);
+/// If no further record comes within this, what is pending is committed.
+const LULL: Duration = Duration::from_millis(5);
+/// While records keep coming, rows are committed this often,
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// or when there are so many of them.
+const COMMIT_ROWS: usize = 50_000;
+/// With no rows to write, progress is committed this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often silent partitions are looked for.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How often, and how far apart, the registry is asked for a schema before giving up.
+const SCHEMA_ATTEMPTS: u32 = 10;
+const SCHEMA_PAUSE: Duration = Duration::from_secs(1);
+
+type Result<T> = std::result::Result<T, Broken>;
+
+/// What turns records into pending rows and dead letters; apart from the consumer, which lends the records.
+struct Work<'a> {
+    job: &'a Job,
+    engine: Engine,
+    reader: Reader,
+    letters: Vec<DeadLetter>,
+    count: Snapshot,
+}
+
+pub(super) struct Session<'a> {
+    control: &'a Control,
+    identity: Identity,
+    source: Source,
+    producer: Transactional,
+    work: Work<'a>,
+    /// Where each partition was first read: its position until a record comes.
+    starts: BTreeMap<i32, i64>,
+    paused: BTreeSet<i32>,
+    idle: IdleWatch,
+    ends: Option<EndWatch>,
+    /// With `--until-caught-up`: the offsets to read to.
+    goal: Option<BTreeMap<i32, i64>>,
+    watched_at: Instant,
+    committed_at: Instant,
+    committed: Vec<Commit>,
+}
+
+impl<'a> Session<'a> {
+    /// Takes over from every earlier instance, and goes back to what was committed.
+    pub fn begin(job: &'a Job, control: &'a Control, start: Start) -> Result<Self> {
+        // First of all: this aborts a predecessor's open transaction, whose offsets would not be readable.
+        let producer = Transactional::new(&job.kafka, &job.group)?;
+        let source = Source::new(&job.kafka, &job.aggregate.source, &job.group).map_err(Broken::GiveUp)?;
+        let cluster = Cluster::new(&job.kafka, "read_uncommitted").map_err(Broken::GiveUp)?;
+        let (identity, found, sink_has_rows) = look(job, &source, &cluster).map_err(Broken::StartOver)?;
+        let restored = identity.restore(&found, start, sink_has_rows).map_err(Broken::GiveUp)?;
+        let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
+        source.assign(starts.clone()).map_err(Broken::GiveUp)?;
+        let engine = Engine::new(job.layout.definition.clone(), restored.assigned);
+        let now = Instant::now();
+        let mut session = Self {
+            control,
+            identity,
+            source,
+            producer,
+            work: Work { job, engine, reader: Reader::new(job.layout.clone()), letters: Vec::new(), count: control.snapshot() },
+            paused: BTreeSet::new(),
+            idle: IdleWatch::new(job.aggregate.idle_timeout.to_std()),
+            ends: None,
+            goal: None,
+            watched_at: now,
+            committed_at: now,
+            committed: Vec::new(),
+            starts,
+        };
+        session.work.count.replay_total = session.work.engine.left_to_replay();
+        if restored.baseline {
+            session.commit()?;
+        }
+        session.committed = session.work.engine.commits();
+        if job.until_caught_up {
+            session.goal = Some(goal(job).map_err(Broken::StartOver)?);
+        } else {
+            session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
+        }
+        Ok(session)
+    }
+
+    /// Reads, aggregates and commits until there is a reason to end.
+    pub fn run(mut self) -> Result<Outcome> {
+        loop {
+            let lull = self.read_batch()?;
+            if self.watched_at.elapsed() >= WATCH_INTERVAL {
+                self.watched_at = Instant::now();
+                self.watch_partitions();
+                self.control.publish(self.snapshot());
+            }
+            self.steer().map_err(Broken::GiveUp)?;
+            if self.control.stop.load(Ordering::Relaxed) {
+                return self.finish(Outcome::Stopped);
+            }
+            if self.reached_goal() {
+                if self.work.job.close_all {
+                    self.work.engine.close_all();
+                }
+                return self.finish(Outcome::CaughtUp);
+            }
+            if self.is_due(lull) {
+                self.commit()?;
+            }
+        }
+    }
+
+    /// Reads up to a batch; returns whether there was a lull, so that what is pending should be committed at once.
+    fn read_batch(&mut self) -> Result<bool> {
+        for count in 0..BATCH {
+            let next = match self.source.poll(if count == 0 { WAIT } else { Duration::ZERO }) {
+                None if count > 0 => self.source.poll(LULL),
+                other => other,
+            };
+            match next {
+                None => return Ok(true),
+                Some(record) => self.work.take(&record.map_err(Broken::GiveUp)?)?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn position(&self, positions: &BTreeMap<i32, i64>, partition: i32) -> i64 {
+        positions.get(&partition).or_else(|| self.starts.get(&partition)).copied().unwrap_or(0)
+    }
+
+    /// Looks for partitions that have fallen silent, and closes the windows of a stream that has stopped.
+    fn watch_partitions(&mut self) {
+        let Some(ends) = &self.ends else { return };
+        let ends = ends.latest();
+        let positions = self.source.positions();
+        for (partition, (end, asked_at)) in ends {
+            if self.paused.contains(&partition) {
+                self.idle.forget(partition);
+            } else if let Some(idle) = self.idle.observe(partition, self.position(&positions, partition), end, asked_at) {
+                self.work.engine.set_idle(partition, idle);
+            }
+        }
+        self.work.engine.close_by_wall_clock(chrono::Utc::now().timestamp_millis());
+    }
+
+    /// Lets partitions wait that are far ahead of the others, or done replaying while others are not.
+    fn steer(&mut self) -> crate::error::Result<()> {
+        let engine = &self.work.engine;
+        let replaying = engine.replaying();
+        for partition in self.starts.keys() {
+            let wait = engine.is_ahead(*partition) || (replaying && engine.caught_up_with_itself(*partition));
+            if wait != self.paused.contains(partition) {
+                self.source.set_paused(*partition, wait)?;
+                if wait {
+                    self.paused.insert(*partition)
+                } else {
+                    self.paused.remove(partition)
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every partition was read to where it ended when the session began. One that was no longer holds the watermark.
+    fn reached_goal(&mut self) -> bool {
+        let Some(goal) = &self.goal else { return false };
+        let positions = self.source.positions();
+        let mut all = true;
+        for (partition, end) in goal {
+            let reached = self.position(&positions, *partition) >= *end;
+            if reached {
+                self.work.engine.set_idle(*partition, true);
+            }
+            all &= reached;
+        }
+        all && !self.work.engine.replaying()
+    }
+
+    fn is_due(&self, lull: bool) -> bool {
+        if self.work.engine.replaying() {
+            return false;
+        }
+        let pending = self.work.engine.pending_rows() + self.work.letters.len();
+        let since = self.committed_at.elapsed();
+        if pending > 0 {
+            return lull || since >= COMMIT_INTERVAL || pending >= COMMIT_ROWS;
+        }
+        since >= PROGRESS_INTERVAL && self.work.engine.commits() != self.committed
+    }
+
+    fn finish(mut self, outcome: Outcome) -> Result<Outcome> {
+        // What is being read again was committed before: there is nothing to add.
+        if !self.work.engine.replaying() {
+            self.commit()?;
+        }
+        self.control.publish(self.snapshot());
+        Ok(outcome)
+    }
+
+    /// One transaction: the rows of the windows closed since the last, the dead letters, and every partition's progress.
+    fn commit(&mut self) -> Result<()> {
+        let rows = self.work.engine.take_rows();
+        let commits = self.work.engine.commits();
+        let encoded = self.work.encode(&rows)?;
+        let letters = std::mem::take(&mut self.work.letters);
+        let stamps: BTreeMap<i32, String> = commits
+            .iter()
+            .map(|commit| Ok((commit.partition, self.identity.stamp(commit)?)))
+            .collect::<crate::error::Result<_>>()
+            .map_err(Broken::GiveUp)?;
+        let offsets = commits.iter().map(|commit| (commit.partition, commit.offset));
+        let offsets = self.source.list(offsets, |partition| Ok(stamps.get(&partition).cloned())).map_err(Broken::GiveUp)?;
+        let group = self.source.group_metadata().map_err(Broken::GiveUp)?;
+        let job = self.work.job;
+        let rows = encoded.rows.iter().map(|(key, value)| Outgoing {
+            topic: &job.aggregate.sink,
+            key: Some(&encoded.bytes[key.clone()]),
+            value: Some(&encoded.bytes[value.clone()]),
+            headers: None,
+        });
+        let letters = letters.iter().map(|letter| Outgoing {
+            topic: &job.dead_letters,
+            key: letter.key.as_deref(),
+            value: letter.value.as_deref(),
+            headers: Some(letter.headers(&job.aggregate.source)),
+        });
+        self.producer.commit(rows.chain(letters), &offsets, &group)?;
+        self.work.count.rows += encoded.rows.len() as u64;
+        self.work.count.commits += 1;
+        self.committed = commits;
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let engine = &self.work.engine;
+        Snapshot {
+            watermark: engine.watermark(),
+            open_windows: engine.open_windows(),
+            replay_left: engine.left_to_replay(),
+            ..self.work.count
+        }
+    }
+}
+
+/// Rows as bytes: keys and values one after the other, and where each lies.
+#[derive(Default)]
+struct Encoded {
+    bytes: Vec<u8>,
+    rows: Vec<(std::ops::Range<usize>, std::ops::Range<usize>)>,
+}
+
+impl Work<'_> {
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
+        self.count.records += 1;
+        let (partition, offset) = (message.partition(), message.offset());
+        let verdict = loop {
+            match self.reader.read(message.payload()) {
+                Ok(decoded) => {
+                    break self.engine.observe(&Event {
+                        partition,
+                        offset,
+                        time_ms: decoded.time_ms,
+                        kafka_time_ms: message.timestamp().to_millis(),
+                        group: &decoded.group,
+                        values: &decoded.values,
+                    });
+                }
+                Err(Unreadable::Schema(id)) => self.fetch_schema(id)?,
+                Err(Unreadable::Poison { cause, detail }) => {
+                    return if self.engine.reject(partition, offset) { self.poison(message, cause, detail) } else { Ok(()) };
+                }
+            }
+        };
+        match verdict {
+            Verdict::Counted | Verdict::Old => Ok(()),
+            Verdict::OutOfRange => self.poison(
+                message,
+                "event-time-out-of-range",
+                "the event time is too far past the record's Kafka timestamp".into(),
+            ),
+            Verdict::Late => {
+                self.count.late += 1;
+                if self.job.aggregate.late == Late::DeadLetter {
+                    self.bury(message, "late", "its window was closed when it was read".into());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn poison(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) -> Result<()> {
+        self.count.poison += 1;
+        match self.job.aggregate.poison {
+            Poison::Skip => {}
+            Poison::DeadLetter => self.bury(message, cause, detail),
+            Poison::Fail => {
+                let place = format!("{} [{}] at offset {}", message.topic(), message.partition(), message.offset());
+                let error = Error::new(Kind::Data, format!("record {place} cannot be read: {cause}: {detail}"));
+                return Err(Broken::GiveUp(
+                    error.hint("mend the producer, or set poison = \"dead-letter\" in the pipeline file"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) {
+        self.letters.push(DeadLetter {
+            cause,
+            detail,
+            origin: Some((message.partition(), message.offset())),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+        });
+    }
+
+    fn fetch_schema(&mut self, id: u32) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            match self.job.runtime.block_on(self.job.registry.by_id(id)) {
+                Ok(found) => {
+                    self.reader.learn(id, found.as_ref().map(|schema| schema.schema.as_str()));
+                    return Ok(());
+                }
+                Err(error) if error.kind == Kind::Unreachable && attempt < SCHEMA_ATTEMPTS => {
+                    tracing::warn!("{error}; asking again");
+                    attempt += 1;
+                    std::thread::sleep(SCHEMA_PAUSE);
+                }
+                Err(error) => return Err(Broken::GiveUp(error)),
+            }
+        }
+    }
+
+    /// Rows that do not fit the sink's types become dead letters.
+    fn encode(&mut self, rows: &[Row]) -> Result<Encoded> {
+        let job = self.job;
+        let mut encoded = Encoded::default();
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for row in rows {
+            key.clear();
+            value.clear();
+            crate::avro::wire::frame(job.key_id, &mut key);
+            crate::avro::wire::frame(job.value_id, &mut value);
+            match job.layout.encode_row(row, &mut key, &mut value) {
+                Ok(()) => {
+                    let begin = encoded.bytes.len();
+                    encoded.bytes.extend_from_slice(&key);
+                    let middle = encoded.bytes.len();
+                    encoded.bytes.extend_from_slice(&value);
+                    encoded.rows.push((begin..middle, middle..encoded.bytes.len()));
+                }
+                Err(reason) => self.overflow(row, &reason)?,
+            }
+        }
+        Ok(encoded)
+    }
+
+    fn overflow(&mut self, row: &Row, reason: &str) -> Result<()> {
+        let group = self.job.layout.describe_group(&row.group);
+        let detail = format!("window {} to {}, group {group}: {reason}", row.start_ms, row.end_ms);
+        self.count.poison += 1;
+        match self.job.aggregate.poison {
+            Poison::Skip => {}
+            Poison::Fail => return Err(Broken::GiveUp(Error::new(Kind::Data, format!("a row does not fit the sink: {detail}")))),
+            Poison::DeadLetter => self.letters.push(DeadLetter {
+                cause: "overflow",
+                detail,
+                origin: None,
+                key: Some(group.into_bytes()),
+                value: None,
+            }),
+        }
+        Ok(())
+    }
+}
+
+/// What a session must know of the cluster before it begins.
+fn look(job: &Job, source: &Source, cluster: &Cluster) -> crate::error::Result<(Identity, BTreeMap<i32, Found>, bool)> {
+    let ends = cluster.ends(&job.aggregate.source)?;
+    let mut committed = source.committed(i32::try_from(ends.len()).unwrap_or(i32::MAX))?;
+    let topic_id = cluster.topic_id(&job.aggregate.source)?;
+    let found = ends
+        .into_iter()
+        .map(|(partition, ends)| (partition, Found { committed: committed.remove(&partition).flatten(), ends }))
+        .collect();
+    let sink_has_rows = cluster.ends(&job.aggregate.sink)?.values().any(|ends| ends.high > ends.low);
+    Ok((Identity { definition: job.layout.identity(), topic_id }, found, sink_has_rows))
+}
+
+/// Where each partition ends now, for readers of committed records.
+fn goal(job: &Job) -> crate::error::Result<BTreeMap<i32, i64>> {
+    let ends = Cluster::new(&job.kafka, "read_committed")?.ends(&job.aggregate.source)?;
+    Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
+}

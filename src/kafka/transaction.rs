@@ -1,0 +1,148 @@
+//! The only caller of Kafka's transaction calls (KIP-98, KIP-447).
+//!
+//! A transaction that fails is not repaired: its producer is thrown away, and a new one (the same transactional id) makes the
+//! broker abort whatever was left open. So there are two outcomes of a commit besides success: start over, or give up.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::util::Timeout;
+
+use super::{Context, client_config, explain};
+use crate::config;
+use crate::error::{Error, Kind, Result};
+
+/// The broker aborts a transaction that is open for longer, and fences its producer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the broker may take to make the producer known, and to abort what a predecessor left open.
+const INIT_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A record to write.
+pub struct Outgoing<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// The headers.
+    pub headers: Option<OwnedHeaders>,
+}
+
+/// Why a transaction did not happen, or may not have.
+#[derive(Debug)]
+pub enum Broken {
+    /// Begin anew from what is committed: the outcome is unknown, or the transaction is lost.
+    StartOver(Error),
+    /// Beginning anew would not help.
+    GiveUp(Error),
+}
+
+/// A transactional producer.
+pub struct Transactional {
+    place: String,
+    context: Context,
+    producer: BaseProducer<Context>,
+}
+
+impl Transactional {
+    /// Makes the producer known to the broker, which fences every older one of the same id and aborts what it left open.
+    pub fn new(kafka: &config::Kafka, transactional_id: &str) -> Result<Self, Broken> {
+        let context = Context::default();
+        let place = format!("Kafka at {}, transactional id {transactional_id}", kafka.bootstrap_servers);
+        let settings = [
+            ("transactional.id", transactional_id),
+            ("transaction.timeout.ms", "10000"),
+            // Shorter than the transaction, so that a record that cannot be delivered is known before the broker fences us.
+            ("message.timeout.ms", "9000"),
+            ("linger.ms", "5"),
+            // Where Java's clients, and Flink's, put the same key.
+            ("partitioner", "murmur2_random"),
+            ("queue.buffering.max.messages", "200000"),
+        ];
+        let producer: BaseProducer<Context> = client_config(kafka, &settings)
+            .create_with_context(context.clone())
+            .map_err(|error| Broken::GiveUp(explain(&place, &error, &context)))?;
+        let transactional = Self { place, context, producer };
+        transactional.producer.init_transactions(INIT_TIMEOUT).map_err(|error| transactional.broken("starting", &error))?;
+        Ok(transactional)
+    }
+
+    /// Writes the records and the offsets, both or neither.
+    pub fn commit<'a>(
+        &self,
+        records: impl IntoIterator<Item = Outgoing<'a>>,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Broken> {
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        self.producer.begin_transaction().map_err(|error| self.broken("beginning a transaction", &error))?;
+        for record in records {
+            self.send(record, deadline)?;
+        }
+        // The commit flushes too, but polls only ten times a second.
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::from_millis(1));
+        }
+        self.repeat("committing offsets", deadline, || {
+            self.producer.send_offsets_to_transaction(offsets, group, left(deadline))
+        })?;
+        self.repeat("committing a transaction", deadline, || self.producer.commit_transaction(Timeout::Never))
+    }
+
+    fn send(&self, outgoing: Outgoing<'_>, deadline: Instant) -> Result<(), Broken> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(outgoing.topic);
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.headers = outgoing.headers;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, back))
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) && Instant::now() < deadline =>
+                {
+                    self.producer.poll(Duration::from_millis(1));
+                    record = back;
+                }
+                Err((error, _)) => return Err(self.broken("writing", &error)),
+            }
+        }
+    }
+
+    /// Some errors only say "not yet"; they are asked again until the transaction's time is over.
+    fn repeat(&self, what: &str, deadline: Instant, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Broken> {
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err(error) => return Err(self.broken(what, &error)),
+            }
+        }
+    }
+
+    fn broken(&self, what: &str, error: &KafkaError) -> Broken {
+        let code = match error {
+            KafkaError::Transaction(error) => Some(error.code()),
+            other => other.rdkafka_error_code(),
+        };
+        let explained = explain(&format!("{}, {what}", self.place), error, &self.context);
+        match (explained.kind, code) {
+            (Kind::Fenced, _) => Broken::GiveUp(
+                Error::new(Kind::Fenced, format!("{}: fenced while {what}: another instance has taken over, or the broker ended a transaction that took too long", self.place))
+                    .hint("only one instance may run; if there is no other, start again"),
+            ),
+            (Kind::Refused | Kind::Config, _) => Broken::GiveUp(explained),
+            _ => Broken::StartOver(explained),
+        }
+    }
+}
+
+fn left(deadline: Instant) -> Timeout {
+    Timeout::After(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)))
+}
