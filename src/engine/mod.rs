@@ -28,6 +28,7 @@
 //! The price: a restart takes as long as reading the records of the open windows.
 
 mod accumulator;
+pub mod generator;
 mod oracle;
 mod partition;
 #[cfg(test)]
