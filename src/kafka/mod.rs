@@ -6,9 +6,11 @@ mod errors;
 mod topic_id;
 mod topics;
 mod transaction;
+mod writer;
 
 pub use client::{Context, client_config};
 pub use consumer::{Committed, Source};
 pub use errors::explain;
 pub use topics::{Cluster, Ends, TopicSpec};
 pub use transaction::{Broken, Outgoing, Transactional};
+pub use writer::{Tally, Writer, last_values};

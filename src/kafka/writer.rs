@@ -1,0 +1,209 @@
+//! Writing to a topic in order and without duplicates, and looking at what it ends with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+
+use super::{Context, Ends, client_config, explain};
+use crate::config;
+use crate::error::{Error, Result};
+
+/// What a writer's client has besides what every client has.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("linger.ms", "5"),
+    // As Java's clients place keys, so that whoever else writes to the topic agrees.
+    ("partitioner", "murmur2_random"),
+    ("message.timeout.ms", "30000"),
+    // Room for one to two tenths of a second at full speed.
+    ("queue.buffering.max.messages", "200000"),
+    ("batch.num.messages", "100000"),
+];
+
+/// Delivery reports are picked up after so many records.
+const POLL_EVERY: u64 = 256;
+
+/// How long to wait for room in a full queue before the caller is asked again.
+const QUEUE_WAIT: Duration = Duration::from_millis(10);
+
+/// What became of the records so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    cause: OnceLock<KafkaError>,
+}
+
+impl Tally {
+    /// Records that the broker has confirmed.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Records that were given up.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+/// Hands delivery reports to the tally, the rest to the context that every client has.
+struct Reports {
+    context: Context,
+    tally: Arc<Tally>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => self.tally.delivered.fetch_add(1, Ordering::Relaxed),
+            Err((error, _)) => {
+                self.tally.cause.get_or_init(|| error.clone());
+                self.tally.failed.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+    }
+}
+
+/// An idempotent producer of one topic: what it confirms is there once, in the order sent. Its calls block.
+///
+/// A record that cannot be delivered within `message.timeout.ms` (30 s) fails, and with it the writer.
+pub struct Writer {
+    producer: BaseProducer<Reports>,
+    topic: String,
+    what: String,
+    sent: u64,
+}
+
+impl Writer {
+    /// A writer to this topic. Connects when the first record comes.
+    pub fn new(kafka: &config::Kafka, topic: &str) -> Result<Self> {
+        let what = format!("Kafka at {}, writing to {topic}", kafka.bootstrap_servers);
+        let reports = Reports { context: Context::default(), tally: Arc::default() };
+        let producer = client_config(kafka, &DEFAULTS)
+            .create_with_context(reports)
+            .map_err(|error| explain(&what, &error, &Context::default()))?;
+        Ok(Self { producer, topic: topic.into(), what, sent: 0 })
+    }
+
+    /// What became of the records so far; for others to watch.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.producer.context().tally)
+    }
+
+    /// Puts a record in the queue; `false` if there was no room, even after a short wait.
+    ///
+    /// The record's timestamp is now.
+    pub fn send(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<bool> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(value);
+        record.key = key;
+        let queued = match self.producer.send(record) {
+            Ok(()) => true,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => false,
+            Err((error, _)) => return Err(self.explain(&error)),
+        };
+        self.sent += u64::from(queued);
+        if !queued {
+            self.wait(QUEUE_WAIT)?;
+        } else if self.sent.is_multiple_of(POLL_EVERY) {
+            self.wait(Duration::ZERO)?;
+        }
+        Ok(queued)
+    }
+
+    /// Waits, and picks up delivery reports meanwhile. An error once any record has failed.
+    pub fn wait(&self, time: Duration) -> Result<()> {
+        self.producer.poll(time);
+        match self.producer.context().tally.cause.get() {
+            Some(error) => Err(self.explain(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all records sent are delivered, or the time is up; returns how many are still under way.
+    pub fn flush(&self, limit: Duration) -> Result<u64> {
+        let deadline = Instant::now() + limit;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.wait(Duration::from_millis(1))?;
+        }
+        self.wait(Duration::ZERO)?;
+        let tally = &self.producer.context().tally;
+        Ok(self.sent.saturating_sub(tally.delivered() + tally.failed()))
+    }
+
+    fn explain(&self, error: &KafkaError) -> Error {
+        // After a fatal error every call only says that there was one.
+        let fatal = self.producer.client().fatal_error();
+        let cause = fatal.map_or_else(|| error.clone(), |(code, _)| KafkaError::MessageProduction(code));
+        explain(&self.what, &cause, &self.producer.context().context)
+    }
+}
+
+/// The values of the last records (`each` a partition at most) of a topic, or as many as come within `limit`. Blocks.
+pub fn last_values(
+    kafka: &config::Kafka,
+    topic: &str,
+    ends: &BTreeMap<i32, Ends>,
+    each: i64,
+    limit: Duration,
+) -> Result<Vec<Vec<u8>>> {
+    let context = Context::default();
+    let failed = |error: KafkaError| explain(&format!("Kafka at {}, reading {topic}", kafka.bootstrap_servers), &error, &context);
+    // The group's name is only there because assigning wants one: nothing is committed to it.
+    let settings = [("group.id", "pipeline-produce"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
+    let consumer: BaseConsumer<Context> = client_config(kafka, &settings).create_with_context(context.clone()).map_err(failed)?;
+    let mut assigned = TopicPartitionList::new();
+    for (&partition, ends) in ends.iter().filter(|(_, ends)| ends.low < ends.high) {
+        let from = Offset::Offset(ends.low.max(ends.high.saturating_sub(each)));
+        assigned.add_partition_offset(topic, partition, from).map_err(failed)?;
+    }
+    consumer.assign(&assigned).map_err(failed)?;
+    read_up_to(&consumer, ends, assigned.count(), Instant::now() + limit).map_err(failed)
+}
+
+/// Reads `partitions` partitions to their ends as they were; what is written meanwhile is left.
+fn read_up_to(
+    consumer: &BaseConsumer<Context>,
+    ends: &BTreeMap<i32, Ends>,
+    partitions: usize,
+    deadline: Instant,
+) -> Result<Vec<Vec<u8>>, KafkaError> {
+    let (mut values, mut read) = (Vec::new(), BTreeSet::new());
+    while read.len() < partitions && Instant::now() < deadline {
+        match consumer.poll(Duration::from_millis(50)) {
+            Some(Ok(record)) => {
+                let high = ends.get(&record.partition()).map_or(0, |ends| ends.high);
+                if record.offset() < high {
+                    values.extend(record.payload().map(<[u8]>::to_vec));
+                }
+                if record.offset() + 1 >= high {
+                    read.insert(record.partition());
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(read.insert(partition)),
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+    }
+    Ok(values)
+}
