@@ -238,11 +238,11 @@ mod tests {
         generator
     }
 
-    fn events(seed: u64, count: usize) -> String {
+    fn events(seed: u64, count: i64) -> String {
         let (generator, mut random, mut values) = (sales(), Random::new(seed), Vec::new());
         let mut lines = Vec::new();
         for number in 0..count {
-            generator.make(number as i64 * 1_000_000, &mut random, &mut values);
+            generator.make(number * 1_000_000, &mut random, &mut values);
             lines.push(format!("{values:?}"));
         }
         lines.join("\n")

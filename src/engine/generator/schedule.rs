@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(times, [5_000_000, 5_333_333, 5_666_667, 6_000_000]);
         // A rate that binary fractions cannot say exactly still hits whole seconds.
         let slow = Schedule::Even { start_us: 0, per_second: 0.1 };
-        assert!((0..100_000).all(|number| slow.time_us(number, 0) == number as i64 * 10_000_000));
+        assert!((0..100_000).all(|number| slow.time_us(number, 0) == number.cast_signed() * 10_000_000));
     }
 
     #[test]
