@@ -19,8 +19,8 @@
 //!    since that window's memory was lost with the process. None is missed: the committed offset is not above the oldest of them.
 //! 3. A record from `position` on was never part of a commit: it is handled as if for the first time.
 //!
-//! Nothing closes and nothing may be committed until every partition has reached its `position` again ([`Engine::replaying`]):
-//! else a window could be emitted without its old records. A closing becomes fact with its commit; one that was not committed
+//! Nothing closes until every partition has reached its `position` again ([`Engine::replaying`]): else a window could be emitted
+//! without its old records. A closing becomes fact with its commit; one that was not committed
 //! is decided anew, perhaps otherwise, but every record still ends in exactly one row or one late handling.
 //! `closed_through` is kept and asked per partition, because partitions may have been closed by different instances; closing
 //! raises it for every assigned partition and never lowers it. The watermark may go back after a restart; closing may not.

@@ -53,10 +53,13 @@ impl Partition {
         self.progress.position < self.replay_until
     }
 
-    /// The offset of the oldest record that an open window needs, or the position if there is none.
+    /// What a transaction says of this partition, whose number this is.
     ///
-    /// Offsets rise but event times do not, so the oldest window need not hold the oldest record.
-    pub fn restart_offset(&self) -> i64 {
-        self.first_offsets.values().copied().min().unwrap_or(self.progress.position)
+    /// The offset is that of the oldest record in an open window. Offsets rise but event times do not, so the oldest window need
+    /// not hold it. In the midst of a replay the position is still the one before the restart: what lies between was read.
+    pub fn commit(&self, partition: i32) -> Commit {
+        let offset = self.first_offsets.values().copied().min().unwrap_or(self.progress.position);
+        let position = self.progress.position.max(self.replay_until);
+        Commit { partition, offset, progress: Progress { position, ..self.progress } }
     }
 }

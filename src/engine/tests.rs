@@ -83,9 +83,6 @@ impl<'a> Process<'a> {
     }
 
     fn commit(&mut self, sink: &mut Sink) {
-        if self.engine.replaying() {
-            return;
-        }
         sink.rows.append(&mut self.engine.take_rows());
         sink.late.append(&mut self.late);
         sink.commits = self.engine.commits();

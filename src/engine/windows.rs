@@ -289,13 +289,6 @@ impl Engine {
 
     /// What a transaction that carries all rows taken so far has to say of each assigned partition.
     pub fn commits(&self) -> Vec<Commit> {
-        self.partitions
-            .iter()
-            .map(|(number, partition)| Commit {
-                partition: *number,
-                offset: partition.restart_offset(),
-                progress: partition.progress,
-            })
-            .collect()
+        self.partitions.iter().map(|(number, partition)| partition.commit(*number)).collect()
     }
 }
