@@ -71,12 +71,12 @@ impl<'a> Session<'a> {
     pub fn begin(job: &'a Job, control: &'a Control, start: Start) -> Result<Self> {
         // First of all: this aborts a predecessor's open transaction, whose offsets would not be readable.
         let producer = Transactional::new(&job.kafka, &job.group)?;
-        let source = Source::new(&job.kafka, &job.aggregate.source, &job.group).map_err(Broken::GiveUp)?;
-        let cluster = Cluster::new(&job.kafka, "read_uncommitted").map_err(Broken::GiveUp)?;
-        let (identity, found, sink_has_rows) = look(job, &source, &cluster).map_err(Broken::StartOver)?;
-        let restored = identity.restore(&found, start, sink_has_rows).map_err(Broken::GiveUp)?;
+        let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
+        let cluster = Cluster::new(&job.kafka, "read_uncommitted")?;
+        let (identity, found, sink_has_rows) = look(job, &source, &cluster)?;
+        let restored = identity.restore(&found, start, sink_has_rows)?;
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
-        source.assign(starts.clone()).map_err(Broken::GiveUp)?;
+        source.assign(starts.clone())?;
         let engine = Engine::new(job.layout.definition.clone(), restored.assigned);
         let now = Instant::now();
         let mut session = Self {
@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         }
         session.committed = session.work.engine.commits();
         if job.until_caught_up {
-            session.goal = Some(goal(job).map_err(Broken::StartOver)?);
+            session.goal = Some(goal(job)?);
         } else {
             session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
         }
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
                 self.watch_partitions();
                 self.control.publish(self.snapshot());
             }
-            self.steer().map_err(Broken::GiveUp)?;
+            self.steer()?;
             if self.control.stop.load(Ordering::Relaxed) {
                 return self.finish(Outcome::Stopped);
             }
@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
             };
             match next {
                 None => return Ok(true),
-                Some(record) => self.work.take(&record.map_err(Broken::GiveUp)?)?,
+                Some(record) => self.work.take(&record?)?,
             }
         }
         Ok(false)
@@ -229,11 +229,10 @@ impl<'a> Session<'a> {
         let stamps: BTreeMap<i32, String> = commits
             .iter()
             .map(|commit| Ok((commit.partition, self.identity.stamp(commit)?)))
-            .collect::<crate::error::Result<_>>()
-            .map_err(Broken::GiveUp)?;
+            .collect::<crate::error::Result<_>>()?;
         let offsets = commits.iter().map(|commit| (commit.partition, commit.offset));
-        let offsets = self.source.list(offsets, |partition| Ok(stamps.get(&partition).cloned())).map_err(Broken::GiveUp)?;
-        let group = self.source.group_metadata().map_err(Broken::GiveUp)?;
+        let offsets = self.source.list(offsets, |partition| Ok(stamps.get(&partition).cloned()))?;
+        let group = self.source.group_metadata()?;
         let job = self.work.job;
         let rows = encoded.rows.iter().map(|(key, value)| Outgoing {
             topic: &job.aggregate.sink,
@@ -252,6 +251,7 @@ impl<'a> Session<'a> {
         self.work.count.commits += 1;
         self.committed = commits;
         self.committed_at = Instant::now();
+        self.control.publish(self.snapshot());
         Ok(())
     }
 
@@ -351,7 +351,7 @@ impl Work<'_> {
                     attempt += 1;
                     std::thread::sleep(SCHEMA_PAUSE);
                 }
-                Err(error) => return Err(Broken::GiveUp(error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -34,8 +34,11 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
             _ = shown.tick() => show(&status.snapshot()),
         }
     };
-    show(&status.snapshot());
     let last = status.snapshot();
+    show(&last);
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
     let how = if outcome == Outcome::CaughtUp { "caught up" } else { "stopped" };
     println!("{how}: {} records read, {} rows written, {} late, {} unusable", last.records, last.rows, last.late, last.poison);
     Ok(())

@@ -42,6 +42,13 @@ pub enum Broken {
     GiveUp(Error),
 }
 
+impl From<Error> for Broken {
+    /// A server that is away may come back; everything else stays as it is.
+    fn from(error: Error) -> Self {
+        if error.kind == Kind::Unreachable { Self::StartOver(error) } else { Self::GiveUp(error) }
+    }
+}
+
 /// A transactional producer.
 pub struct Transactional {
     place: String,
