@@ -76,12 +76,9 @@ impl Server {
         let mut retry = Retry::new(request.method());
         let begun = Instant::now();
         loop {
-            // A body that streams cannot be sent twice; ours do not stream.
-            let again = request.try_clone();
-            let outcome = match again {
-                Some(copy) => self.once(copy, &what).await,
-                None => return Err(Error::new(Kind::Failed, format!("{what}: the request cannot be sent"))),
-            };
+            // A body that streams, as a form with files does, cannot be sent twice.
+            let Some(copy) = request.try_clone() else { return self.once(request, &what).await };
+            let outcome = self.once(copy, &what).await;
             let pause = match &outcome {
                 Ok(reply) => retry.after(Outcome::Status(reply.status, retry_after(&reply.headers)), begun.elapsed()),
                 Err(_) => retry.after(Outcome::NoAnswer, begun.elapsed()),

@@ -1,0 +1,112 @@
+//! Druid's address as Superset writes it: a SQLAlchemy URI. Pure.
+
+use reqwest::Url;
+
+use crate::config::{Config, Secret};
+use crate::error::{Error, Kind, Result};
+
+/// What Superset shows, and takes, in place of a stored password.
+const MASK: &str = "XXXXXXXXXX";
+
+/// A connection to Druid. The password is apart from the address, as it is in Superset's own import.
+#[derive(Debug, Clone)]
+pub struct Address {
+    masked: Url,
+    /// Druid's password, if it asks for one.
+    pub password: Option<Secret>,
+}
+
+impl Address {
+    /// Druid's router as Superset reaches it.
+    pub fn of(config: &Config) -> Result<Self> {
+        let http = config.druid_for_superset();
+        let wrong = || Error::new(Kind::Config, format!("[superset] druid_url: `{http}` cannot be made a SQLAlchemy URI"));
+        let url = Url::parse(http).map_err(|_| wrong())?;
+        let scheme = if url.scheme() == "https" { "druid+https" } else { "druid" };
+        // The driver takes 8082 for a missing port.
+        let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or_else(wrong)?;
+        let path = url.path().trim_end_matches('/');
+        // With a header row, a Druid without tables is an empty list; else it is an error.
+        let text = format!("{scheme}://{host}:{port}{path}/druid/v2/sql?header=true");
+        let mut masked = Url::parse(&text).map_err(|_| wrong())?;
+        let password = config.druid.username.as_ref().and(config.druid.password.clone());
+        if let Some(user) = &config.druid.username {
+            masked.set_username(&literal(user)).map_err(|()| wrong())?;
+            masked.set_password(password.as_ref().map(|_| MASK)).map_err(|()| wrong())?;
+        }
+        Ok(Self { masked, password })
+    }
+
+    /// The address without its password.
+    pub fn masked(&self) -> &str {
+        self.masked.as_str()
+    }
+
+    /// The address with its password: for the one request that asks Superset to try it.
+    pub fn exposed(&self) -> Secret {
+        let mut url = self.masked.clone();
+        if let Some(password) = &self.password {
+            // It had a password before, so it can have this one.
+            let _ = url.set_password(Some(&literal(password.expose())));
+        }
+        Secret::new(url)
+    }
+
+    /// A text without the password, should a server have quoted it.
+    pub fn scrub(&self, text: &str) -> String {
+        match self.password.as_ref().map(Secret::expose) {
+            Some(password) if !password.is_empty() => text.replace(self.exposed().expose(), self.masked()).replace(password, "***"),
+            _ => text.into(),
+        }
+    }
+}
+
+/// The URL type encodes what would end a name or password, but takes a percent sign for an encoding.
+fn literal(text: &str) -> String {
+    text.replace('%', "%25")
+}
+
+/// An address in the spelling that ours has, for SQLAlchemy encodes fewer characters.
+pub fn respelled(uri: &str) -> String {
+    Url::parse(uri).map_or_else(|_| uri.into(), String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::superset::testing::sales;
+
+    fn address(url: &str, user: Option<&str>, password: Option<&str>) -> Address {
+        let mut config = sales();
+        config.superset.druid_url = Some(url.into());
+        config.druid.username = user.map(Into::into);
+        config.druid.password = password.map(Secret::new);
+        Address::of(&config).unwrap()
+    }
+
+    #[test]
+    fn the_port_is_always_named_and_a_path_is_kept() {
+        let masked = |url| address(url, None, None).masked().to_owned();
+        assert_eq!(masked("http://router:8888"), "druid://router:8888/druid/v2/sql?header=true");
+        assert_eq!(masked("https://gateway/druid-one/"), "druid+https://gateway:443/druid-one/druid/v2/sql?header=true");
+        assert_eq!(masked("http://[::1]"), "druid://[::1]:80/druid/v2/sql?header=true");
+    }
+
+    #[test]
+    fn credentials_are_encoded_and_masked() {
+        let address = address("http://router:8888", Some("me@home"), Some("p@ss/w%rd:"));
+        assert_eq!(address.masked(), "druid://me%40home:XXXXXXXXXX@router:8888/druid/v2/sql?header=true");
+        let exposed = Url::parse(address.exposed().expose()).unwrap();
+        assert_eq!(exposed.password(), Some("p%40ss%2Fw%25rd%3A"));
+        assert!(!format!("{address:?}").contains("p@ss"));
+        assert_eq!(address.scrub("no such p@ss/w%rd: here"), "no such *** here");
+    }
+
+    #[test]
+    fn sqlalchemys_spelling_is_no_difference() {
+        assert_eq!(
+            respelled("druid://a b:XXXXXXXXXX@h:1/druid/v2/sql?header=true"),
+            "druid://a%20b:XXXXXXXXXX@h:1/druid/v2/sql?header=true"
+        );
+    }
+}

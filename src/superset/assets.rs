@@ -1,0 +1,175 @@
+//! What should be in Superset: config -> desired objects. Pure.
+//!
+//! An object's settings are JSON in the words of Superset's export files, except that columns are keyed by their names and a
+//! chart's query is not yet a string: this is the form in which [`super::diff`] compares and names them. [`super::bundle`]
+//! turns it into the files of an import.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::address::Address;
+use super::chart;
+use super::columns::{self, Column, TIME, Type};
+use super::ids::{self, Kind};
+use super::layout;
+use crate::config::{Chart, Config, Dashboard, Datasource};
+use crate::error::{self, Error, Result};
+
+/// Druid's schema of datasources.
+pub const SCHEMA: &str = "druid";
+
+/// An object as it should be.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    /// What it is.
+    pub kind: Kind,
+    /// What a person calls it.
+    pub name: String,
+    /// What makes it ours.
+    pub uuid: Uuid,
+    /// The settings that we set; all others are Superset's or its users'.
+    pub settings: Value,
+}
+
+/// The objects that a pipeline file describes, each after those it needs.
+pub fn desired(config: &Config) -> Result<Vec<Asset>> {
+    if config.datasources.is_empty() {
+        return Err(Error::new(error::Kind::Config, "the pipeline file has no [[datasource]], so there is nothing to show"));
+    }
+    let mut assets = vec![database(config)?];
+    for datasource in &config.datasources {
+        assets.push(dataset(config, datasource)?);
+    }
+    for chart in &config.charts {
+        assets.push(self::chart(config, chart)?);
+    }
+    assets.extend(config.dashboard.iter().map(|one| dashboard(config, one)));
+    Ok(assets)
+}
+
+/// The name of the connection to Druid. The pipeline's name is in it, so that nobody else's connection is in the way.
+fn database_name(config: &Config) -> String {
+    format!("Druid ({})", config.name)
+}
+
+fn uuid_of(config: &Config, kind: Kind, name: &str) -> Uuid {
+    ids::stable(&config.name, kind, name)
+}
+
+fn database(config: &Config) -> Result<Asset> {
+    let name = database_name(config);
+    let settings = json!({
+        "database_name": name,
+        "sqlalchemy_uri": Address::of(config)?.masked(),
+        "allow_file_upload": false,
+    });
+    // Not the connection's name, which may change with a version of this program.
+    Ok(Asset { kind: Kind::Database, uuid: uuid_of(config, Kind::Database, SCHEMA), name, settings })
+}
+
+fn dataset(config: &Config, datasource: &Datasource) -> Result<Asset> {
+    let columns: Map<String, Value> = columns::of(config, datasource)?.iter().map(column).collect();
+    let settings = json!({
+        "table_name": datasource.name,
+        "schema": SCHEMA,
+        "main_dttm_col": TIME,
+        "database_uuid": uuid_of(config, Kind::Database, SCHEMA).to_string(),
+        "columns": columns,
+    });
+    Ok(Asset {
+        kind: Kind::Dataset,
+        name: format!("{SCHEMA}.{}", datasource.name),
+        uuid: uuid_of(config, Kind::Dataset, &datasource.name),
+        settings,
+    })
+}
+
+fn column(column: &Column) -> (String, Value) {
+    let settings = json!({
+        "type": column.holds.word(),
+        "is_dttm": column.holds == Type::Timestamp,
+        "groupby": true,
+        "filterable": true,
+    });
+    (column.name.clone(), settings)
+}
+
+fn chart(config: &Config, chart: &Chart) -> Result<Asset> {
+    let settings = json!({
+        "slice_name": chart.title,
+        "viz_type": chart::viz_type(chart.kind),
+        "dataset_uuid": uuid_of(config, Kind::Dataset, &chart.datasource).to_string(),
+        "params": chart::params(chart)?,
+        "query_context": chart::query_context(chart)?,
+    });
+    Ok(Asset { kind: Kind::Chart, name: chart.title.clone(), uuid: uuid_of(config, Kind::Chart, &chart.title), settings })
+}
+
+fn dashboard(config: &Config, dashboard: &Dashboard) -> Asset {
+    let settings = json!({
+        "dashboard_title": dashboard.title,
+        "slug": dashboard.slug,
+        "published": true,
+        "charts": charts_on(config, dashboard),
+        "position": layout::position(&config.name, dashboard),
+        "metadata": {
+            "refresh_frequency": dashboard.refresh.0 / 1000,
+            // All charts at once: twins that are refreshed one after the other differ for a moment.
+            "stagger_refresh": false,
+            "color_scheme": chart::PALETTE,
+            "label_colors": dashboard.colors,
+        },
+    });
+    Asset {
+        kind: Kind::Dashboard,
+        name: dashboard.title.clone(),
+        uuid: uuid_of(config, Kind::Dashboard, &dashboard.slug),
+        settings,
+    }
+}
+
+/// The charts that Superset should know as the dashboard's, sorted.
+fn charts_on(config: &Config, dashboard: &Dashboard) -> Vec<String> {
+    let cells = dashboard.rows.iter().flatten();
+    let mut uuids: Vec<String> = cells.map(|cell| uuid_of(config, Kind::Chart, &cell.chart).to_string()).collect();
+    uuids.sort();
+    uuids.dedup();
+    uuids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::superset::testing::sales;
+
+    #[test]
+    fn the_sales_case_is_seven_objects_with_ids_that_stay() {
+        let listed: Vec<String> = desired(&sales())
+            .unwrap()
+            .iter()
+            .map(|asset| format!("{} {} {}", asset.uuid, asset.kind, asset.name))
+            .collect();
+        insta::assert_snapshot!(listed.join("\n"), @"");
+    }
+
+    #[test]
+    fn the_dashboard_is_live_and_its_colours_are_the_files() {
+        let dashboard = desired(&sales()).unwrap().pop().unwrap().settings;
+        assert_eq!(
+            dashboard["metadata"],
+            json!({
+                "refresh_frequency": 10, "stagger_refresh": false, "color_scheme": "supersetColors",
+                "label_colors": { "ABC": "#FF5A5F", "DEF": "#7B0051", "GHI": "#007A87" },
+            })
+        );
+        assert_eq!(dashboard["charts"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn no_object_holds_a_password() {
+        let mut config = sales();
+        config.druid.password = Some(crate::config::Secret::new("canary"));
+        config.superset.password = Some(crate::config::Secret::new("canary"));
+        assert!(!format!("{:?}", desired(&config).unwrap()).contains("canary"));
+    }
+}

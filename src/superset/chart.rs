@@ -1,0 +1,257 @@
+//! A chart as Superset stores it: what its editor shows (`params`), and the query that the browser would send
+//! (`query_context`), without which Superset itself cannot compute the chart's data. Pure.
+
+use serde_json::{Value, json};
+
+use super::columns::TIME;
+use crate::config::{Chart, ChartKind, Metric, Millis};
+use crate::error::{Error, Kind, Result};
+
+/// The palette for series whose colour the pipeline file leaves open.
+pub const PALETTE: &str = "supersetColors";
+/// How strongly areas are filled.
+const OPACITY: f64 = 0.2;
+
+/// The buckets that Superset can cut Druid's time into. Months and years have no length.
+const GRAINS: [(i64, &str); 12] = [
+    (1_000, "PT1S"),
+    (5_000, "PT5S"),
+    (30_000, "PT30S"),
+    (60_000, "PT1M"),
+    (300_000, "PT5M"),
+    (600_000, "PT10M"),
+    (900_000, "PT15M"),
+    (1_800_000, "PT30M"),
+    (3_600_000, "PT1H"),
+    (21_600_000, "PT6H"),
+    (86_400_000, "P1D"),
+    (604_800_000, "P1W"),
+];
+
+/// Superset's name of a kind of chart.
+pub fn viz_type(kind: ChartKind) -> &'static str {
+    match kind {
+        ChartKind::Area => "echarts_area",
+        ChartKind::Pie => "pie",
+    }
+}
+
+/// The settings of the chart's editor.
+pub fn params(chart: &Chart) -> Result<Value> {
+    let mut params = match chart.kind {
+        ChartKind::Area => area(chart, time_grain(chart)?),
+        ChartKind::Pie => pie(chart),
+    };
+    for (key, value) in [
+        ("viz_type", json!(viz_type(chart.kind))),
+        ("groupby", json!(chart.group_by)),
+        ("adhoc_filters", json!([any_time()])),
+        ("row_limit", json!(chart.row_limit)),
+        ("color_scheme", json!(PALETTE)),
+        ("show_legend", json!(true)),
+        ("legendType", json!("plain")),
+        ("legendOrientation", json!("bottom")),
+        ("annotation_layers", json!([])),
+        ("extra_form_data", json!({})),
+    ] {
+        params[key] = value;
+    }
+    Ok(params)
+}
+
+fn area(chart: &Chart, grain: &str) -> Value {
+    json!({
+        "x_axis": TIME,
+        "time_grain_sqla": grain,
+        "x_axis_sort_asc": true,
+        "metrics": [metric(&chart.metric)],
+        "order_desc": true,
+        // Hides the metric's name, so that two charts of different columns have the same legend and colours.
+        "truncate_metric": true,
+        "show_empty_columns": true,
+        "comparison_type": "values",
+        "sort_series_type": "name",
+        "sort_series_ascending": true,
+        // A bucket holds from its start until the next one: "end" is where the step is.
+        "seriesType": if chart.step { "end" } else { "line" },
+        "stack": if chart.stack { json!("Stack") } else { Value::Null },
+        "show_extra_controls": true,
+        "opacity": OPACITY,
+        "only_total": true,
+        "markerEnabled": false,
+        "zoomable": false,
+        "x_axis_time_format": "%H:%M",
+        "rich_tooltip": true,
+        "tooltipTimeFormat": "smart_date",
+        "y_axis_format": "SMART_NUMBER",
+        "y_axis_bounds": [null, null],
+        "minorTicks": true,
+        "truncateXAxis": true,
+    })
+}
+
+fn pie(chart: &Chart) -> Value {
+    json!({
+        "metric": metric(&chart.metric),
+        "sort_by_metric": true,
+        "label_type": "percent",
+        "show_labels": true,
+        "show_labels_threshold": 5,
+        "labels_outside": true,
+        "label_line": false,
+        "donut": false,
+        "outerRadius": 70,
+        "number_format": "SMART_NUMBER",
+        "date_format": "smart_date",
+    })
+}
+
+/// The query, as the browser builds it from the settings. The import writes the datasource's number into it.
+pub fn query_context(chart: &Chart) -> Result<Value> {
+    let query = match chart.kind {
+        ChartKind::Area => area_query(chart, time_grain(chart)?),
+        ChartKind::Pie => pie_query(chart),
+    };
+    Ok(json!({
+        "force": false,
+        "result_format": "json",
+        "result_type": "full",
+        "form_data": params(chart)?,
+        "queries": [query],
+    }))
+}
+
+fn query(chart: &Chart) -> Value {
+    json!({
+        "filters": [{ "col": TIME, "op": "TEMPORAL_RANGE", "val": "No filter" }],
+        "extras": { "having": "", "where": "" },
+        "applied_time_extras": {},
+        "columns": chart.group_by,
+        "metrics": [metric(&chart.metric)],
+        "orderby": [[metric(&chart.metric), false]],
+        "annotation_layers": [],
+        "row_limit": chart.row_limit,
+        "series_limit": 0,
+        "group_others_when_limit_reached": false,
+        "order_desc": true,
+        "url_params": {},
+        "custom_params": {},
+        "custom_form_data": {},
+    })
+}
+
+fn area_query(chart: &Chart, grain: &str) -> Value {
+    let time = json!({
+        "timeGrain": grain,
+        "columnType": "BASE_AXIS",
+        "sqlExpression": TIME,
+        "label": TIME,
+        "expressionType": "SQL",
+        "isColumnReference": true,
+    });
+    let mut query = query(chart);
+    query["extras"]["time_grain_sqla"] = json!(grain);
+    query["columns"] = std::iter::once(time).chain(chart.group_by.iter().map(|name| json!(name))).collect();
+    query["series_columns"] = json!(chart.group_by);
+    query["time_offsets"] = json!([]);
+    query["post_processing"] = one_column_a_series(chart);
+    query
+}
+
+fn one_column_a_series(chart: &Chart) -> Value {
+    let label = label(&chart.metric);
+    let pivot = json!({
+        "index": [TIME],
+        "columns": chart.group_by,
+        "aggregates": { label.as_str(): { "operator": "mean" } },
+        "drop_missing_columns": false,
+    });
+    let mut steps = vec![json!({ "operation": "pivot", "options": pivot })];
+    // Without a group the metric's name is all the name that the series has.
+    if !chart.group_by.is_empty() {
+        let options = json!({ "columns": { label.as_str(): null }, "level": 0, "inplace": true });
+        steps.push(json!({ "operation": "rename", "options": options }));
+    }
+    steps.push(json!({ "operation": "flatten" }));
+    steps.into()
+}
+
+fn pie_query(chart: &Chart) -> Value {
+    let label = label(&chart.metric);
+    let share = json!({ "columns": [label], "rename_columns": [format!("{label}__contribution")] });
+    let mut query = query(chart);
+    query["post_processing"] = json!([{ "operation": "contribution", "options": share }]);
+    query
+}
+
+fn label(metric: &Metric) -> String {
+    format!("{}({})", metric.function.sql(), metric.field)
+}
+
+fn metric(metric: &Metric) -> Value {
+    json!({
+        "expressionType": "SIMPLE",
+        "aggregate": metric.function.sql(),
+        "column": { "column_name": metric.field },
+        "label": label(metric),
+        "hasCustomLabel": false,
+        "optionName": format!("metric_{}_{}", metric.function.sql().to_lowercase(), metric.field),
+    })
+}
+
+/// The filter that lets everything through, and through which a dashboard's time filter would reach the chart.
+fn any_time() -> Value {
+    json!({
+        "expressionType": "SIMPLE",
+        "clause": "WHERE",
+        "subject": TIME,
+        "operator": "TEMPORAL_RANGE",
+        "comparator": "No filter",
+        "isExtra": false,
+        "isNew": false,
+        "sqlExpression": null,
+    })
+}
+
+fn time_grain(chart: &Chart) -> Result<&'static str> {
+    let wanted = chart.grain.unwrap_or(Millis(0)).0;
+    GRAINS.iter().find(|(ms, _)| *ms == wanted).map(|(_, name)| *name).ok_or_else(|| {
+        let known: Vec<String> = GRAINS.iter().map(|(ms, _)| Millis(*ms).to_string()).collect();
+        Error::new(Kind::Config, format!("[[chart]] `{}`: Superset has no time buckets of {}", chart.title, Millis(wanted)))
+            .hint(format!("its `grain` can be {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::superset::testing::sales;
+
+    /// A request that a browser sent, measured.
+    const BROWSER: &str = include_str!("testdata/chart_request.json");
+
+    #[test]
+    fn the_query_is_the_one_that_a_browser_sends() {
+        let browser: Value = serde_json::from_str(BROWSER).unwrap();
+        let mut chart = sales().charts[0].clone();
+        chart.row_limit = 10_000;
+        assert_eq!(query_context(&chart).unwrap()["queries"], browser["queries"]);
+    }
+
+    #[test]
+    fn a_grain_that_superset_lacks_is_refused() {
+        let mut chart = sales().charts[0].clone();
+        chart.grain = Some(Millis(7_000));
+        let error = params(&chart).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.to_string().contains("7s"), "{error}");
+    }
+
+    #[test]
+    fn the_row_limit_reaches_editor_and_query() {
+        let mut chart = sales().charts[2].clone();
+        chart.row_limit = 7;
+        assert_eq!(params(&chart).unwrap()["row_limit"], 7);
+        assert_eq!(query_context(&chart).unwrap()["queries"][0]["row_limit"], 7);
+    }
+}
