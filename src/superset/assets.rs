@@ -17,6 +17,8 @@ use crate::error::{self, Error, Result};
 
 /// Druid's schema of datasources.
 pub const SCHEMA: &str = "druid";
+/// A chart that belongs to the dashboard.
+pub const LINKED: &str = "linked";
 
 /// An object as it should be.
 #[derive(Debug, Clone)]
@@ -110,7 +112,7 @@ fn dashboard(config: &Config, dashboard: &Dashboard) -> Asset {
         "dashboard_title": dashboard.title,
         "slug": dashboard.slug,
         "published": true,
-        "charts": charts_on(config, dashboard),
+        "charts": charts_on(dashboard),
         "position": layout::position(&config.name, dashboard),
         "metadata": {
             "refresh_frequency": dashboard.refresh.0 / 1000,
@@ -128,13 +130,9 @@ fn dashboard(config: &Config, dashboard: &Dashboard) -> Asset {
     }
 }
 
-/// The charts that Superset should know as the dashboard's, sorted.
-fn charts_on(config: &Config, dashboard: &Dashboard) -> Vec<String> {
-    let cells = dashboard.rows.iter().flatten();
-    let mut uuids: Vec<String> = cells.map(|cell| uuid_of(config, Kind::Chart, &cell.chart).to_string()).collect();
-    uuids.sort();
-    uuids.dedup();
-    uuids
+/// A chart in the dashboard's layout that Superset does not also know as the dashboard's shows nothing to most users.
+fn charts_on(dashboard: &Dashboard) -> Map<String, Value> {
+    dashboard.rows.iter().flatten().map(|cell| (cell.chart.clone(), json!(LINKED))).collect()
 }
 
 #[cfg(test)]
@@ -144,12 +142,17 @@ mod tests {
 
     #[test]
     fn the_sales_case_is_seven_objects_with_ids_that_stay() {
-        let listed: Vec<String> = desired(&sales())
-            .unwrap()
-            .iter()
-            .map(|asset| format!("{} {} {}", asset.uuid, asset.kind, asset.name))
-            .collect();
-        insta::assert_snapshot!(listed.join("\n"), @"");
+        let listed: Vec<String> =
+            desired(&sales()).unwrap().iter().map(|asset| format!("{} {} {}", asset.uuid, asset.kind, asset.name)).collect();
+        insta::assert_snapshot!(listed.join("\n"), @r#"
+        08a8dfb1-6adc-59cc-b6b1-388609050813 database Druid (kafka-101)
+        93fd6b33-8f24-5e5c-a34a-626ca929f685 dataset druid.SALES
+        7c100fba-ec1c-5909-bbdf-51b2590143da dataset druid.SALES_AGGREGATE
+        91466126-a634-5086-9475-cf52278049a0 chart Superset aggregated sales
+        ba23b06c-30e0-5a04-ba32-e05817735a06 chart Flink Aggregated Sales
+        f269133a-ac7b-5da9-999c-1e5be3498d5d chart stores_shares_sales
+        536f3d57-440e-5205-aa73-f37f27a58c5a dashboard Kafka 101 Tutorial
+        "#);
     }
 
     #[test]
@@ -162,7 +165,7 @@ mod tests {
                 "label_colors": { "ABC": "#FF5A5F", "DEF": "#7B0051", "GHI": "#007A87" },
             })
         );
-        assert_eq!(dashboard["charts"].as_array().unwrap().len(), 3);
+        assert_eq!(dashboard["charts"].as_object().unwrap().len(), 3);
     }
 
     #[test]

@@ -77,8 +77,8 @@ fn number_charts(position: &mut Value) {
 /// The zip for Superset's import.
 pub fn zip(assets: &[Asset]) -> Result<Vec<u8>> {
     let metadata = json!({ "version": VERSION, "type": "assets" });
-    let files = std::iter::once(("metadata.yaml".to_owned(), metadata))
-        .chain(assets.iter().map(|asset| (path(asset), content(asset))));
+    let files =
+        std::iter::once(("metadata.yaml".to_owned(), metadata)).chain(assets.iter().map(|asset| (path(asset), content(asset))));
     let failed = |why: String| Error::new(error::Kind::Failed, format!("cannot pack what Superset shall import: {why}"));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -102,7 +102,9 @@ mod tests {
 
     #[test]
     fn a_dataset_declares_its_columns() {
-        insta::assert_snapshot!(serde_json::to_string(&contents()[2]["columns"]).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&contents()[2]["columns"]).unwrap(), @r#"
+        [{"column_name":"__time","filterable":true,"groupby":true,"is_dttm":true,"type":"TIMESTAMP"},{"column_name":"aggregated_sales","filterable":true,"groupby":true,"is_dttm":false,"type":"LONG"},{"column_name":"store_id","filterable":true,"groupby":true,"is_dttm":false,"type":"VARCHAR"},{"column_name":"window_end","filterable":true,"groupby":true,"is_dttm":false,"type":"LONG"}]
+        "#);
     }
 
     #[test]

@@ -157,9 +157,6 @@ mod tests {
             {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}, {"name": "paid", "type": "boolean"},
             {"name": "either", "type": ["null", "int", "string"]}, {"name": "list", "type": {"type": "array", "items": "int"}}]}"#
             .into();
-        assert_eq!(
-            listed(&config, "SALES"),
-            "__time TIMESTAMP, store_id VARCHAR, sale_amount DOUBLE, at LONG, paid LONG"
-        );
+        assert_eq!(listed(&config, "SALES"), "__time TIMESTAMP, store_id VARCHAR, sale_amount DOUBLE, at LONG, paid LONG");
     }
 }

@@ -1,0 +1,38 @@
+//! Druid, asked directly when Superset cannot ask it.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::config::{Config, Secret};
+use crate::error::{Error, Kind, Result};
+use crate::http::Server;
+
+/// Why Superset does not reach Druid, as far as Druid's answer to us tells.
+pub fn why_not_reached(config: &Config, answer: Result<()>) -> Error {
+    let theirs = config.druid_for_superset();
+    match answer {
+        Ok(()) => Error::new(
+            Kind::Unreachable,
+            format!("Superset cannot ask Druid at {theirs}, although Druid answers this program at {}", config.druid.url),
+        )
+        .hint("if Superset runs elsewhere (in a container, say), set [superset] druid_url to the router's address as seen from there"),
+        Err(error) if error.kind == Kind::Refused => {
+            Error::new(Kind::Refused, format!("Superset cannot ask Druid: {}", error.message))
+                .hint("check [druid] username and password, or PIPELINE_DRUID_PASSWORD; then run this again")
+        }
+        Err(error) => {
+            Error::new(error.kind, format!("Superset cannot ask Druid at {theirs}, nor can this program: {}", error.message))
+                .hint("is Druid running? its address is in the pipeline file, [druid] url")
+        }
+    }
+}
+
+/// Asks Druid something that needs no table.
+pub async fn ask(config: &Config) -> Result<()> {
+    let druid = Server::new("Druid", &config.druid.url)?;
+    let mut request = druid.request(Method::POST, "druid/v2/sql")?.json(&json!({ "query": "SELECT 1" }));
+    if let Some(user) = &config.druid.username {
+        request = request.basic_auth(user, config.druid.password.as_ref().map(Secret::expose));
+    }
+    druid.send(request).await?.success().map(drop)
+}
