@@ -49,7 +49,7 @@ pub fn params(chart: &Chart) -> Result<Value> {
         ("row_limit", json!(chart.row_limit)),
         ("color_scheme", json!(PALETTE)),
         ("show_legend", json!(true)),
-        ("legendType", json!("plain")),
+        ("legendType", json!("scroll")),
         ("legendOrientation", json!("bottom")),
         ("annotation_layers", json!([])),
         ("extra_form_data", json!({})),

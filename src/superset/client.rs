@@ -44,6 +44,11 @@ struct Csrf {
 }
 
 #[derive(Deserialize)]
+struct Info {
+    permissions: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct Listed {
     result: Vec<Value>,
 }
@@ -105,33 +110,34 @@ impl Session {
         let name = name.as_str().unwrap_or_default();
         let namesakes = self.list(asset.kind, column, name).await?;
         let ours = asset.uuid.to_string();
-        let in_the_way = |one: &&Value| {
-            let elsewhere = asset.kind == Kind::Dataset
-                && (one["schema"] != SCHEMA || one["database"]["uuid"] != asset.settings["database_uuid"]);
-            one["uuid"] != json!(ours) && !elsewhere
-        };
+        // One of another connection is in the way too: a Superset that keeps its data in SQLite takes a table's name only once,
+        // and says so by failing half way.
+        let in_the_way = |one: &&Value| one["uuid"] != json!(ours) && (asset.kind != Kind::Dataset || one["schema"] == SCHEMA);
         Ok(namesakes
             .iter()
             .find(in_the_way)
             .map(|one| format!("number {}, uuid {}", one["id"], one["uuid"].as_str().unwrap_or("unknown"))))
     }
 
-    /// The tables of other connections that have the name of a dataset of ours.
-    async fn namesakes(&self, assets: &[Asset]) -> Vec<String> {
-        let mut names = Vec::new();
-        for asset in assets.iter().filter(|asset| asset.kind == Kind::Dataset) {
-            let name = asset.settings["table_name"].as_str().unwrap_or_default();
-            // This only explains a failure; that it fails too is of no interest.
-            let others = self.list(Kind::Dataset, "table_name", name).await.unwrap_or_default();
-            names.extend(others.iter().filter(|one| one["uuid"] != json!(asset.uuid.to_string())).map(|_| asset.name.clone()));
+    /// Refuses a user that may not write: only so is nothing changed when something cannot be.
+    pub async fn may_write(&self, assets: &[Asset]) -> Result<()> {
+        for kind in [Kind::Database, Kind::Dataset, Kind::Chart, Kind::Dashboard] {
+            if assets.iter().all(|asset| asset.kind != kind) {
+                continue;
+            }
+            let query = json!({ "keys": ["permissions"] }).to_string();
+            let reply = self.send(self.get(&with_query(&format!("api/v1/{kind}/_info"), &[("q", &query)]))?).await?;
+            if !self.check(reply)?.json::<Info>()?.permissions.iter().any(|one| one == "can_write") {
+                return Err(failure::may_not_write(kind, &self.user));
+            }
         }
-        names
+        Ok(())
     }
 
     async fn list(&self, kind: Kind, column: &str, value: &str) -> Result<Vec<Value>> {
         let mut columns = vec!["id", "uuid"];
         if kind == Kind::Dataset {
-            columns.extend(["schema", "database.uuid"]);
+            columns.push("schema");
         }
         let filter = json!({ "col": column, "opr": "eq", "value": value });
         let query = json!({ "filters": [filter], "columns": columns }).to_string();
@@ -139,7 +145,7 @@ impl Session {
         Ok(self.check(reply)?.json::<Listed>()?.result)
     }
 
-    /// Makes Superset's objects be as desired, all or none.
+    /// Makes Superset's objects be as desired. A failed import may leave some of them, so what can be looked at is looked at before.
     ///
     /// The password goes in a field of its own: Superset's action log keeps the bodies of requests that have it in an address.
     pub async fn import(&self, assets: &[Asset], address: &Address) -> Result<()> {
@@ -154,7 +160,10 @@ impl Session {
         let request = self.writing(Method::POST, "api/v1/assets/import/").await?.multipart(form);
         let reply = self.send(request).await.map_err(|error| {
             // Superset has answered before, so it is Druid that it waits for.
-            error.hint(format!("Superset asks Druid during an import: does it reach {}?", address.masked()))
+            error.hint(format!(
+                "Superset asks Druid during an import: does it reach {}? it may finish this import later; run this again",
+                address.masked()
+            ))
         })?;
         if reply.is_success() {
             return Ok(());
@@ -162,7 +171,7 @@ impl Session {
         if matches!(reply.status, 401 | 403) {
             return Err(failure::refused(&reply, &self.user));
         }
-        Err(failure::import(&reply, address, &self.namesakes(assets).await))
+        Err(failure::import(&reply, address))
     }
 
     /// How many rows a chart's query brings now.

@@ -4,8 +4,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::address::Address;
+use super::ids;
 use crate::error::{Error, Kind, Result};
 use crate::http::Reply;
+
+/// What a user lacks that may not do this.
+const ROLE: &str =
+    "its role must be allowed to read and write databases, datasets, charts and dashboards and to import assets: Admin is";
 
 /// Why a chart has no data.
 #[derive(Debug)]
@@ -51,29 +56,31 @@ pub fn rows(reply: &Reply, user: &str) -> Result<u64, Trouble> {
         let data = reply.json::<ChartData>().map_err(Trouble::Other)?;
         return Ok(data.result.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum());
     }
-    let said = said(reply);
-    let error = |kind, what: &str| Error::new(kind, format!("{what}: {said}"));
-    let is_table = said.contains("Object '") && said.contains("not found");
-    Err(if is_table {
-        Trouble::NoTable(
-            error(Kind::Failed, "Druid does not have the table yet")
-                .hint("run `pipeline druid-ingest` first; a table appears with its first row"),
-        )
-    } else if is_connection(&said) {
-        Trouble::NoDruid(error(Kind::Unreachable, "Superset cannot ask Druid"))
-    } else if said.contains("not found in any table") {
-        Trouble::Other(
-            error(Kind::Data, "Druid's table lacks a column")
-                .hint("does the datasource of the pipeline file have the fields that its charts show?"),
-        )
-    } else {
-        Trouble::Other(error(Kind::Failed, "Superset cannot compute it"))
-    })
+    Err(trouble(reply))
 }
 
-/// Whether it was the way to Druid that failed, not the query. Superset says neither what it could not reach nor why.
+fn trouble(reply: &Reply) -> Trouble {
+    let said = said(reply);
+    // Druid's own refusals are pages of HTML that Superset quotes whole: the sign is not in the first line.
+    let all = String::from_utf8_lossy(&reply.body);
+    let error = |kind, what: &str| Error::new(kind, format!("{what}: {said}"));
+    if is_connection(&all) {
+        return Trouble::NoDruid(error(Kind::Unreachable, "Superset cannot ask Druid"));
+    }
+    if all.contains("Object '") && all.contains("not found") {
+        let hint = "run `pipeline druid-ingest` first; a table appears with its first row";
+        return Trouble::NoTable(error(Kind::Failed, "Druid does not have the table yet").hint(hint));
+    }
+    if all.contains("not found in any table") {
+        let hint = "does the datasource of the pipeline file have the fields that its charts show?";
+        return Trouble::Other(error(Kind::Data, "Druid's table lacks a column").hint(hint));
+    }
+    Trouble::Other(error(Kind::Failed, "Superset cannot compute it"))
+}
+
+/// Whether it was the way to Druid that failed, not the query.
 fn is_connection(said: &str) -> bool {
-    ["(builtins.NoneType) None", "Connection refused", "Max retries exceeded", "timed out", "Unauthorized", "401"]
+    ["(builtins.NoneType) None", "Max retries exceeded", "Connection refused", "Read timed out", "Error 401", "Unauthorized"]
         .iter()
         .any(|sign| said.contains(sign))
 }
@@ -97,24 +104,21 @@ pub fn login(reply: &Reply, user: &str) -> Error {
 
 /// A request that the user may not make.
 pub fn refused(reply: &Reply, user: &str) -> Error {
-    Error::new(Kind::Refused, format!("{}: Superset refuses this to user `{user}` ({})", reply.request, said(reply))).hint(
-        "its role must be allowed to read and write databases, datasets, charts and dashboards and to import assets: Admin is",
-    )
+    Error::new(Kind::Refused, format!("{}: Superset refuses this to user `{user}` ({})", reply.request, said(reply))).hint(ROLE)
 }
 
-/// An import that did not succeed; `namesakes` are tables of other connections with names of ours.
-pub fn import(reply: &Reply, address: &Address, namesakes: &[String]) -> Error {
+/// A user that may not write objects of a kind; Superset's import answers such a user "for an unknown reason".
+pub fn may_not_write(kind: ids::Kind, user: &str) -> Error {
+    Error::new(Kind::Refused, format!("user `{user}` of Superset may not write a {kind}; nothing was changed")).hint(ROLE)
+}
+
+/// An import that did not succeed.
+pub fn import(reply: &Reply, address: &Address) -> Error {
     let said = address.scrub(&said(reply));
-    let error =
-        Error::new(Kind::Failed, format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status));
-    match namesakes {
-        [] => error.hint("Superset's own log says why; if another import ran at the same time, run this again"),
-        names => error.hint(format!(
-            "another database connection of Superset has a dataset {}, and a Superset that keeps its own data in SQLite takes a \
-             name only once: delete or rename that one in Superset, or give the datasource another name in the pipeline file",
-            names.join(", ")
-        )),
-    }
+    let what = format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status);
+    Error::new(Kind::Failed, what).hint(
+        "Superset's own log says why; if another import ran at the same time, run this again, which repairs what is half done",
+    )
 }
 
 /// What Superset says, out of the several forms in which it does.
@@ -163,6 +167,23 @@ mod tests {
         assert_eq!(login(&reply(404, r#"{"error_code": 404}"#), "admin").kind, Kind::Unreachable);
         assert_eq!(login(&reply(302, ""), "admin").kind, Kind::Unreachable);
         assert_eq!(login(&reply(500, "{}"), "admin").kind, Kind::Failed);
+    }
+
+    #[test]
+    fn druids_page_of_a_wrong_password_is_no_failed_query() {
+        let page =
+            r#"{"message": "Error: Unknown error (Unknown): <html>\n<title>Error 401 User authentication failed.</title>"}"#;
+        assert!(matches!(rows(&reply(400, page), "admin"), Err(Trouble::NoDruid(_))));
+        let pool = r#"{"message": "Error: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /druid/v2/sql"}"#;
+        assert!(matches!(rows(&reply(400, pool), "admin"), Err(Trouble::NoDruid(_))));
+    }
+
+    #[test]
+    fn a_missing_table_is_told_from_a_missing_column() {
+        let table = r#"{"message": "Error: druidException (INVALID_INPUT): Object 'S' not found within 'druid'"}"#;
+        assert!(matches!(rows(&reply(400, table), "admin"), Err(Trouble::NoTable(_))));
+        let column = r#"{"message": "Error: druidException (INVALID_INPUT): Column 'c' not found in any table"}"#;
+        assert!(matches!(rows(&reply(400, column), "admin"), Err(Trouble::Other(error)) if error.kind == Kind::Data));
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn verdicts(desired: &[Asset], found: &[Option<Found>]) -> Vec<Verdict> {
 
 /// Imports, and reads back what came of it.
 async fn write(session: &Session, desired: &[Asset], address: &Address) -> Result<Vec<Option<Found>>> {
+    session.may_write(desired).await?;
     refuse_strangers(session, desired).await?;
     session.import(desired, address).await?;
     let found = session.find_all(desired).await?;
