@@ -1,6 +1,181 @@
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+//! `pipeline druid-ingest`: a supervisor for each datasource, made from the registry's schema; then its rows are waited for.
 
-pub(super) async fn run(_config: &Config) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+use std::collections::{BTreeMap, HashSet};
+
+use crate::config::{self, Config, Datasource};
+use crate::druid::diff::{self, Difference, Verdict};
+use crate::druid::sample::{self, Told};
+use crate::druid::spec::{self, Supervisor};
+use crate::druid::wait::{self, Promise};
+use crate::druid::{Druid, columns};
+use crate::error::{Error, Kind, Result};
+use crate::kafka::{self, Cluster, Counted, Ends};
+use crate::registry::Registry;
+
+/// How many rows are shown before a supervisor is posted.
+const SAMPLE_ROWS: u64 = 3;
+
+/// What is to be done for a datasource.
+struct Plan<'a> {
+    datasource: &'a Datasource,
+    supervisor: Supervisor,
+    verdict: Verdict,
+    /// Where the topic ended when the command began: up to there Druid shall have read.
+    ends: BTreeMap<i32, Ends>,
+    failed_before: HashSet<String>,
+}
+
+pub(super) async fn run(config: &Config) -> Result<()> {
+    if config.datasources.is_empty() {
+        return Err(Error::new(Kind::Config, "the pipeline file has no [[datasource]]").hint("config/pipeline.toml shows one"));
+    }
+    let (druid, registry) = (Druid::new(&config.druid)?, Registry::new(&config.registry)?);
+    let mut plans = Vec::new();
+    for datasource in &config.datasources {
+        plans.push(plan(config, &druid, &registry, datasource).await?);
+    }
+    // Nothing is posted before all of it has been looked at.
+    for plan in plans.iter().filter(|plan| plan.verdict != Verdict::Unchanged) {
+        show_sample(&druid, plan).await?;
+    }
+    for plan in &plans {
+        post(&druid, plan).await?;
+    }
+    for plan in &plans {
+        wait_for_rows(config, &druid, plan).await?;
+    }
+    println!("{}", summary(&plans));
+    Ok(())
+}
+
+async fn plan<'a>(config: &Config, druid: &Druid, registry: &Registry, datasource: &'a Datasource) -> Result<Plan<'a>> {
+    let name = &datasource.name;
+    let ends = topic_ends(config, &datasource.topic).await?;
+    let schema = schema(config, registry, &datasource.topic).await?;
+    let columns = columns::columns(&subject(&datasource.topic), &schema, &datasource.time)?;
+    for left in &columns.left_out {
+        eprintln!("{name}: field `{}` is left out: {}", left.field, left.why);
+    }
+    let supervisor = spec::supervisor(config, datasource, &columns)?;
+    let desired = serde_json::to_value(&supervisor)
+        .map_err(|error| Error::new(Kind::Failed, format!("the supervisor of {name} cannot be written: {error}")))?;
+    let verdict = diff::verdict(&desired, druid.supervisor(name).await?.as_ref());
+    if let Verdict::Foreign { owner, differences } = &verdict {
+        return Err(diff::foreign(name, owner.as_deref(), differences));
+    }
+    let failed_before = wait::failed_tasks(druid, name).await?;
+    Ok(Plan { datasource, supervisor, verdict, ends, failed_before })
+}
+
+async fn topic_ends(config: &Config, topic: &str) -> Result<BTreeMap<i32, Ends>> {
+    let (kafka, topic) = (config.kafka.clone(), topic.to_owned());
+    blocking(move || Cluster::new(&kafka, "read_committed")?.ends(&topic)).await
+}
+
+async fn schema(config: &Config, registry: &Registry, topic: &str) -> Result<String> {
+    let subject = subject(topic);
+    let found = registry.latest(&subject).await?.ok_or_else(|| {
+        Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", config.registry.url)).hint(
+            "`pipeline produce` registers the schema of a source topic, `pipeline aggregate` that of its sink: run it first",
+        )
+    })?;
+    Ok(found.schema)
+}
+
+fn subject(topic: &str) -> String {
+    format!("{topic}-value")
+}
+
+async fn show_sample(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
+    let name = &plan.datasource.name;
+    let rows = records_at_most(&plan.ends).min(SAMPLE_ROWS);
+    if rows == 0 {
+        return Ok(());
+    }
+    let sampled = druid.sample(&plan.supervisor, rows).await?;
+    match sample::judge(&plan.supervisor, &sampled).map_err(|error| error.while_doing(format!("datasource {name}")))? {
+        Told::Nothing(why) => eprintln!("{name}: {why}"),
+        Told::Rows(rows, unreadable) => {
+            for row in &rows {
+                println!("{name} sample: {row}");
+            }
+            if unreadable > 0 {
+                eprintln!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn post(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
+    let name = &plan.datasource.name;
+    match &plan.verdict {
+        Verdict::Unchanged | Verdict::Foreign { .. } => println!("unchanged {name}"),
+        Verdict::Create => {
+            druid.post_supervisor(&plan.supervisor).await?;
+            println!("created {name}: topic {}, time {}", plan.datasource.topic, plan.datasource.time);
+        }
+        Verdict::Change(differences) => {
+            druid.post_supervisor(&plan.supervisor).await?;
+            for difference in differences {
+                println!("changed {name}: {difference}");
+            }
+            if differences.iter().any(Difference::shapes_rows) {
+                eprintln!("{name}: the change holds for new rows; those that are there stay as they are");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Result<()> {
+    let name = &plan.datasource.name;
+    let counted = promised(config, druid, plan).await?;
+    if counted.bad > 0 {
+        eprintln!("{name}: {} records of topic {} are not Avro with a schema id in front", counted.bad, plan.datasource.topic);
+    }
+    let promise = Promise {
+        supervisor: &plan.supervisor,
+        rows: counted.good,
+        records: counted.good + counted.bad,
+        must_read: counted.good == 0 || matches!(plan.verdict, Verdict::Change(_)),
+        failed_before: plan.failed_before.clone(),
+    };
+    let ready = wait::wait(druid, &promise, |rows| eprintln!("{name}: {rows} of {} rows", counted.good)).await?;
+    if ready.skipped > 0 {
+        eprintln!("{name}: Druid skipped {} records that it could not read; its log names them", ready.skipped);
+    }
+    println!("ready {name}: {} rows", ready.rows);
+    Ok(())
+}
+
+/// How many records Druid shall have made rows of. The topic is read for that only if it may be that some are missing.
+async fn promised(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Result<Counted> {
+    let most = records_at_most(&plan.ends);
+    if druid.rows(&plan.datasource.name).await? >= most {
+        return Ok(Counted { good: most, ..Counted::default() });
+    }
+    let (kafka, topic, ends): (config::Kafka, String, _) =
+        (config.kafka.clone(), plan.datasource.topic.clone(), plan.ends.clone());
+    blocking(move || kafka::count(&kafka, &topic, &ends, is_framed)).await
+}
+
+fn records_at_most(ends: &BTreeMap<i32, Ends>) -> u64 {
+    ends.values().map(|ends| u64::try_from(ends.high - ends.low).unwrap_or(0)).sum()
+}
+
+/// Whether a value begins as Confluent's serializers write it: a zero byte and four bytes of schema id.
+fn is_framed(value: &[u8]) -> bool {
+    value.len() >= 5 && value[0] == 0
+}
+
+fn summary(plans: &[Plan<'_>]) -> String {
+    let count = |test: fn(&Verdict) -> bool| plans.iter().filter(|plan| test(&plan.verdict)).count();
+    let created = count(|verdict| matches!(verdict, Verdict::Create));
+    let changed = count(|verdict| matches!(verdict, Verdict::Change(_)));
+    format!("created {created} changed {changed} unchanged {}", plans.len() - created - changed)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::new(Kind::Failed, format!("a thread ended early: {error}")))?
 }

@@ -1,1 +1,16 @@
-//! TODO
+//! Druid: which Kafka supervisors should be there, and the client that brings it about.
+//!
+//! Pure: [`columns`] (schema -> columns), [`spec`] (pipeline file and columns -> supervisor), [`diff`] (desired and found -> what
+//! to do), [`sample`] and [`cause`] (what Druid says -> what it means). Acting: [`client`], one method a request, and [`wait`], which looks on
+//! until the rows are there or says why they are not.
+
+pub mod cause;
+pub mod client;
+pub mod columns;
+pub mod diff;
+pub mod sample;
+pub mod spec;
+pub mod status;
+pub mod wait;
+
+pub use client::Druid;

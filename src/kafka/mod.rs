@@ -2,6 +2,7 @@
 
 mod client;
 mod consumer;
+mod count;
 mod errors;
 mod topic_id;
 mod topics;
@@ -10,6 +11,7 @@ mod writer;
 
 pub use client::{Context, client_config};
 pub use consumer::{Committed, Source};
+pub use count::{Counted, count};
 pub use errors::explain;
 pub use topics::{Cluster, Ends, TopicSpec};
 pub use transaction::{Broken, Outgoing, Transactional};

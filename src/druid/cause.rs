@@ -1,0 +1,197 @@
+//! What Druid says when it cannot read -> what that means to the user. Pure.
+
+use serde::Deserialize;
+
+use super::spec::Supervisor;
+use super::status::{Status, Task, Worker};
+use crate::error::{Error, Kind};
+
+/// A refusal, in both of the forms that Druid has for it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    error: Option<String>,
+    error_message: Option<String>,
+}
+
+/// What Druid says in the body of an answer that is no success.
+pub fn words(body: &[u8]) -> Option<String> {
+    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    refusal.error_message.or(refusal.error)
+}
+
+/// Words in Druid's errors that stand for "Kafka cannot be reached".
+const NO_KAFKA: [&str; 5] =
+    ["RecordSupplier", "while seeking", "bootstrap", "fetching topic metadata", "kafka.common.errors.Timeout"];
+/// Words that stand for "a server cannot be reached"; where it is not Kafka, it is the registry.
+const NO_CONNECTION: [&str; 7] =
+    ["Connection refused", "ConnectException", "UnknownHost", "NoRouteToHost", "SocketTimeout", "SSLHandshake", "timed out"];
+/// How Druid says that a record's bytes do not fit its schema. Tasks skip such a record, only the sampler stops at it.
+const BAD_RECORD: &str = "Fail to decode Avro message";
+
+/// Whether this is about one record that ingestion will skip.
+pub fn is_bad_record(said: &str) -> bool {
+    said.contains(BAD_RECORD)
+}
+
+/// Why Druid cannot read a topic, from the words of its sampler or of a task that failed.
+pub fn reading(supervisor: &Supervisor, said: &str) -> Error {
+    let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if said.contains("not subscribed to any topics") {
+        no_topic(supervisor, said)
+    } else if any(&NO_KAFKA) {
+        no_kafka(supervisor, said)
+    } else if any(&NO_CONNECTION) {
+        no_registry(supervisor, said)
+    } else {
+        unreadable(supervisor, said)
+    }
+}
+
+fn no_topic(supervisor: &Supervisor, said: &str) -> Error {
+    let (topic, kafka) = (&supervisor.spec.io_config.topic, supervisor.kafka());
+    Error::new(Kind::Unreachable, format!("Druid finds no topic {topic} in Kafka at {kafka}: {said}"))
+        .hint("is that the same Kafka? [druid] kafka_bootstrap_servers says how Druid reaches it")
+}
+
+fn no_kafka(supervisor: &Supervisor, said: &str) -> Error {
+    Error::new(Kind::Unreachable, format!("Druid does not reach Kafka at {}: {said}", supervisor.kafka()))
+        .hint("[druid] kafka_bootstrap_servers says how Druid reaches it, where that differs from how this program does")
+}
+
+fn no_registry(supervisor: &Supervisor, said: &str) -> Error {
+    Error::new(Kind::Unreachable, format!("Druid does not reach the schema registry at {}: {said}", supervisor.registry()))
+        .hint("[druid] registry_url says how Druid reaches it, where that differs from how this program does")
+}
+
+fn unreadable(supervisor: &Supervisor, said: &str) -> Error {
+    let (topic, registry) = (&supervisor.spec.io_config.topic, supervisor.registry());
+    let message = format!("Druid cannot read the records of topic {topic} with the schema registry at {registry}: {said}");
+    Error::new(Kind::Data, message).hint(
+        "were they written with that registry ([druid] registry_url)? a record that is not Avro with a schema id in front stops \
+         Druid, too: write to another topic, or let Druid begin behind it (a reset of the supervisor in Druid's console)",
+    )
+}
+
+/// What is seen of a supervisor whose rows do not come.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Its state.
+    pub status: Status,
+    /// The newest task that failed since it is waited for.
+    pub failed: Option<Task>,
+    /// How many of its tasks wait for a free slot.
+    pub queued: usize,
+    /// The processes that run tasks; none if Druid does not tell.
+    pub workers: Vec<Worker>,
+}
+
+/// Why the rows do not come, as far as can be seen.
+pub fn stalled(supervisor: &Supervisor, seen: &Seen) -> Error {
+    let status = &seen.status;
+    if let Some(task) = &seen.failed {
+        return reading(supervisor, task.error());
+    }
+    if status.suspended {
+        return Error::new(Kind::Failed, "the supervisor is suspended").hint("run the command again: it resumes it");
+    }
+    if let Some(error) = status.recent_errors.last() {
+        return reading(supervisor, error.message.as_deref().unwrap_or(&error.exception_class));
+    }
+    if status.cannot_reach_kafka() {
+        return no_kafka(supervisor, &format!("its supervisor is {}", status.detailed_state));
+    }
+    if seen.queued > 0 { no_slot(seen) } else { unknown(status) }
+}
+
+fn no_slot(seen: &Seen) -> Error {
+    let used: u64 = seen.workers.iter().map(|worker| worker.curr_capacity_used).sum();
+    let slots: u64 = seen.workers.iter().map(|worker| worker.worker.capacity).sum();
+    let message = format!("{} of its tasks wait for a free slot: {used} of Druid's {slots} are taken", seen.queued);
+    Error::new(Kind::Failed, message)
+        .hint("give Druid's workers more slots (druid.worker.capacity), or end supervisors that are not needed")
+}
+
+fn unknown(status: &Status) -> Error {
+    let tasks = status.active_tasks.len();
+    let message = format!("Druid says no reason; its supervisor is {} and has {tasks} active tasks", status.detailed_state);
+    Error::new(Kind::Watchdog, message).hint(
+        "was the topic deleted and made anew? then Druid waits behind its end. Were rows dropped from Druid, or does it skip records \
+         that it cannot read (its log names them)? Druid's console can reset the supervisor: it reads the topic again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::druid::{columns, spec};
+
+    fn supervisor() -> Supervisor {
+        let config = config::load(None, &[]).unwrap();
+        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, "sale_ts").unwrap();
+        spec::supervisor(&config, &config.datasources[0], &columns).unwrap()
+    }
+
+    #[test]
+    fn what_the_sampler_says_is_told_in_the_pipeline_file_s_terms() {
+        // The words of Druid 33.
+        let cases = [
+            (
+                "Exception while seeking to the [earliest] offset of partitions in topic [T]: Timeout expired while fetching topic metadata",
+                Kind::Unreachable,
+                "Kafka at 127.0.0.1:9092",
+            ),
+            (
+                "Unable to create RecordSupplier: No resolvable bootstrap urls given in bootstrap.servers",
+                Kind::Unreachable,
+                "Kafka at",
+            ),
+            (
+                "Failed to sample data: Consumer is not subscribed to any topics or assigned any partitions",
+                Kind::Unreachable,
+                "no topic SALES",
+            ),
+            (
+                "Failed to sample data: java.net.ConnectException: Connection refused",
+                Kind::Unreachable,
+                "registry at http://127.0.0.1:8081",
+            ),
+            ("Failed to fetch Avro schema id[9] from registry.", Kind::Data, "topic SALES"),
+        ];
+        for (said, kind, part) in cases {
+            let error = reading(&supervisor(), said);
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.message.contains(part) && error.message.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_stall_the_nearest_cause_is_told() {
+        let failed = Task { id: "t".into(), status_code: Some("FAILED".into()), error_msg: Some("no schema 9".into()) };
+        let suspended = Status { suspended: true, ..Status::default() };
+        let connecting = Status { detailed_state: "CONNECTING_TO_STREAM".into(), ..Status::default() };
+        let worker = serde_json::from_str(r#"{"worker": {"capacity": 8}, "currCapacityUsed": 8}"#).unwrap();
+        let cases = [
+            (Seen { failed: Some(failed), status: suspended.clone(), ..Seen::default() }, "no schema 9"),
+            (Seen { status: suspended, ..Seen::default() }, "suspended"),
+            (Seen { status: connecting, queued: 1, ..Seen::default() }, "does not reach Kafka"),
+            (Seen { queued: 2, workers: vec![worker], ..Seen::default() }, "8 of Druid's 8"),
+            (Seen::default(), "no reason"),
+        ];
+        for (seen, part) in cases {
+            let error = stalled(&supervisor(), &seen);
+            assert!(error.message.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_a_refusal_are_read() {
+        assert_eq!(words(br#"{"error": "no"}"#).as_deref(), Some("no"));
+        assert_eq!(
+            words(br#"{"error": "druidException", "errorMessage": "Object 'X' not found"}"#).as_deref(),
+            Some("Object 'X' not found")
+        );
+        assert_eq!(words(b"<html>"), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! Druid's REST API, through its router: one method a request. What the answers mean is decided elsewhere.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cause;
+use super::sample::Sampled;
+use super::spec::Supervisor;
+use super::status::{Envelope, Stats, Status, Task, Worker};
+use crate::config::{self, Secret};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Reply, Server};
+
+/// How long the sampler looks for rows: it waits so long if there are fewer than asked for.
+const SAMPLE_TIME_MS: u64 = 3_000;
+/// How long posting a supervisor may take: one that runs is stopped first.
+const POST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client of one Druid.
+#[derive(Debug, Clone)]
+pub struct Druid {
+    server: Server,
+    username: Option<String>,
+    password: Option<Secret>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SampleRequest {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    spec: Supervisor,
+    sampler_config: SamplerConfig,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SamplerConfig {
+    num_rows: u64,
+    timeout_ms: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SqlRequest {
+    query: String,
+    result_format: &'static str,
+    context: SqlContext,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SqlContext {
+    use_cache: bool,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    rows: u64,
+}
+
+impl Druid {
+    /// A client of the Druid that `[druid]` names. Opens no connection yet.
+    pub fn new(druid: &config::Druid) -> Result<Self> {
+        Ok(Self { server: Server::new("Druid", &druid.url)?, username: druid.username.clone(), password: druid.password.clone() })
+    }
+
+    /// The supervisor of this id as Druid gives it back; `None` if there is none.
+    pub async fn supervisor(&self, id: &str) -> Result<Option<Value>> {
+        let reply = self.get(&["druid", "indexer", "v1", "supervisor", id], &[]).await?;
+        // Something else at this address says 404 as well.
+        match reply.status {
+            404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(None),
+            _ => self.success(reply)?.json().map(Some),
+        }
+    }
+
+    /// Creates a supervisor, or gives the one of the same id another spec. Where Druid knows how (33 and later), an equal one
+    /// is left alone.
+    pub async fn post_supervisor(&self, supervisor: &Supervisor) -> Result<()> {
+        let path = path(&["druid", "indexer", "v1", "supervisor"], &[("skipRestartIfUnmodified", "true")])?;
+        let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT);
+        self.success(self.server.send(request).await?).map(drop)
+    }
+
+    /// What the first records of the topic would become.
+    pub async fn sample(&self, supervisor: &Supervisor, rows: u64) -> Result<Sampled> {
+        let body = SampleRequest {
+            kind: "kafka",
+            spec: supervisor.for_sampling(),
+            sampler_config: SamplerConfig { num_rows: rows, timeout_ms: SAMPLE_TIME_MS },
+        };
+        let path = path(&["druid", "indexer", "v1", "sampler"], &[])?;
+        let reply = self.server.send(self.request(Method::POST, &path)?.json(&body)).await?;
+        match reply.status {
+            400 => Ok(Sampled::Refused(cause::words(&reply.body).unwrap_or_else(|| reply.excerpt()))),
+            403..=405 | 500..=501 => Ok(Sampled::Unavailable(reply.status)),
+            _ => self.success(reply)?.json().map(Sampled::Sample),
+        }
+    }
+
+    /// The state of a supervisor.
+    pub async fn status(&self, id: &str) -> Result<Status> {
+        let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "status"], &[]).await?;
+        self.success(reply)?.json::<Envelope>().map(|envelope| envelope.payload)
+    }
+
+    /// What the tasks of a supervisor made of the records.
+    pub async fn stats(&self, id: &str) -> Result<Stats> {
+        let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "stats"], &[]).await?;
+        self.success(reply)?.json()
+    }
+
+    /// The tasks of a datasource in a state (`complete`, `pending`, `waiting`, `running`), the newest first.
+    pub async fn tasks(&self, datasource: &str, state: &str) -> Result<Vec<Task>> {
+        let query = [("state", state), ("datasource", datasource), ("max", "20")];
+        let reply = self.get(&["druid", "indexer", "v1", "tasks"], &query).await?;
+        self.success(reply)?.json()
+    }
+
+    /// The processes that run tasks; none if this user may not know.
+    pub async fn workers(&self) -> Result<Vec<Worker>> {
+        let reply = self.get(&["druid", "indexer", "v1", "workers"], &[]).await?;
+        if reply.is_success() { reply.json() } else { Ok(Vec::new()) }
+    }
+
+    /// How many rows of a datasource a query sees; none of a datasource that does not exist yet.
+    pub async fn rows(&self, datasource: &str) -> Result<u64> {
+        // A table's name is no parameter in SQL: it is quoted.
+        let query = ["SELECT COUNT(*) AS \"rows\" FROM ", &identifier(datasource)].concat();
+        let body = SqlRequest { query, result_format: "object", context: SqlContext { use_cache: false } };
+        let reply = self.server.send(self.request(Method::POST, "druid/v2/sql")?.json(&body)).await?;
+        let said = cause::words(&reply.body).unwrap_or_default();
+        if reply.status == 400 && said.contains("Object '") && said.contains("not found") {
+            return Ok(0);
+        }
+        let counts: Vec<Count> = self.success(reply)?.json()?;
+        Ok(counts.first().map_or(0, |count| count.rows))
+    }
+
+    async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Reply> {
+        self.server.send(self.request(Method::GET, &path(segments, query)?)?).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        let request = self.server.request(method, path)?;
+        Ok(match &self.username {
+            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
+            None => request,
+        })
+    }
+
+    fn success(&self, reply: Reply) -> Result<Reply> {
+        if reply.is_success() { Ok(reply) } else { Err(self.refusal(&reply)) }
+    }
+
+    /// Druid's refusal in our terms: what it says, not the JSON or HTML around it.
+    fn refusal(&self, reply: &Reply) -> Error {
+        let user = self.username.as_deref().unwrap_or("no user");
+        let refused =
+            |what: &str| Error::new(Kind::Refused, format!("{}: answered {} to {user}: {what}", reply.request, reply.status));
+        match (reply.status, cause::words(&reply.body)) {
+            (401, _) => {
+                refused("unknown user or wrong password").hint("set [druid] username and password (PIPELINE_DRUID_PASSWORD)")
+            }
+            (403, _) => refused("not allowed").hint("this user of Druid lacks a permission"),
+            (status @ (400 | 500), Some(said)) => {
+                Error::new(Kind::Failed, format!("{}: answered {status}: {said}", reply.request))
+            }
+            _ => reply.error(),
+        }
+    }
+}
+
+/// A path and its query, with every part escaped.
+fn path(segments: &[&str], query: &[(&str, &str)]) -> Result<String> {
+    let broken = |_| Error::new(Kind::Failed, "Druid: a path cannot be built");
+    let mut url = Url::parse("http://druid/").map_err(|_| broken(()))?;
+    url.path_segments_mut().map_err(broken)?.extend(segments);
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    Ok([url.path(), url.query().map_or("", |_| "?"), url.query().unwrap_or_default()].concat())
+}
+
+/// A name quoted as an SQL identifier.
+fn identifier(name: &str) -> String {
+    ["\"", &name.replace('"', "\"\""), "\""].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_and_escaped() {
+        assert_eq!(identifier(r#"a"b"#), r#""a""b""#);
+        assert_eq!(path(&["supervisor", "a b/c?d"], &[("x", "y&z")]).unwrap(), "/supervisor/a%20b%2Fc%3Fd?x=y%26z");
+    }
+}
