@@ -14,6 +14,10 @@ use crate::registry::Registry;
 
 /// How many rows are shown before a supervisor is posted.
 const SAMPLE_ROWS: u64 = 3;
+/// How long Druid looks for them.
+const SAMPLE_MS: u64 = 3_000;
+/// How long it looks if there are none.
+const EMPTY_SAMPLE_MS: u64 = 500;
 
 /// What is to be done for a datasource.
 struct Plan<'a> {
@@ -88,11 +92,12 @@ fn subject(topic: &str) -> String {
 
 async fn show_sample(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
     let name = &plan.datasource.name;
-    let rows = records_at_most(&plan.ends).min(SAMPLE_ROWS);
-    if rows == 0 {
-        return Ok(());
-    }
-    let sampled = druid.sample(&plan.supervisor, rows).await?;
+    // Of an empty topic too: it shows that Druid reaches Kafka.
+    let (rows, timeout_ms) = match records_at_most(&plan.ends) {
+        0 => (1, EMPTY_SAMPLE_MS),
+        records => (records.min(SAMPLE_ROWS), SAMPLE_MS),
+    };
+    let sampled = druid.sample(&plan.supervisor, rows, timeout_ms).await?;
     match sample::judge(&plan.supervisor, &sampled).map_err(|error| error.while_doing(format!("datasource {name}")))? {
         Told::Nothing(why) => eprintln!("{name}: {why}"),
         Told::Rows(rows, unreadable) => {
@@ -132,7 +137,10 @@ async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Resul
     let name = &plan.datasource.name;
     let counted = promised(config, druid, plan).await?;
     if counted.bad > 0 {
-        eprintln!("{name}: {} records of topic {} are not Avro with a schema id in front", counted.bad, plan.datasource.topic);
+        eprintln!(
+            "{name}: records of topic {} that are not Avro with a schema id in front: {}",
+            plan.datasource.topic, counted.bad
+        );
     }
     let promise = Promise {
         supervisor: &plan.supervisor,
@@ -143,7 +151,7 @@ async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Resul
     };
     let ready = wait::wait(druid, &promise, |rows| eprintln!("{name}: {rows} of {} rows", counted.good)).await?;
     if ready.skipped > 0 {
-        eprintln!("{name}: Druid skipped {} records that it could not read; its log names them", ready.skipped);
+        eprintln!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
     }
     println!("ready {name}: {} rows", ready.rows);
     Ok(())

@@ -69,7 +69,7 @@ fn unreadable(supervisor: &Supervisor, said: &str) -> Error {
     let message = format!("Druid cannot read the records of topic {topic} with the schema registry at {registry}: {said}");
     Error::new(Kind::Data, message).hint(
         "were they written with that registry ([druid] registry_url)? a record that is not Avro with a schema id in front stops \
-         Druid, too: write to another topic, or let Druid begin behind it (a reset of the supervisor in Druid's console)",
+         Druid, too: take the events to another topic, or have the supervisor go on behind it (resetOffsets in Druid's API)",
     )
 }
 

@@ -14,8 +14,6 @@ use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Reply, Server};
 
-/// How long the sampler looks for rows: it waits so long if there are fewer than asked for.
-const SAMPLE_TIME_MS: u64 = 3_000;
 /// How long posting a supervisor may take: one that runs is stopped first.
 const POST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -86,12 +84,12 @@ impl Druid {
         self.success(self.server.send(request).await?).map(drop)
     }
 
-    /// What the first records of the topic would become.
-    pub async fn sample(&self, supervisor: &Supervisor, rows: u64) -> Result<Sampled> {
+    /// What the first records of the topic would become. Druid waits for `timeout_ms` if there are fewer than `rows`.
+    pub async fn sample(&self, supervisor: &Supervisor, rows: u64, timeout_ms: u64) -> Result<Sampled> {
         let body = SampleRequest {
             kind: "kafka",
             spec: supervisor.for_sampling(),
-            sampler_config: SamplerConfig { num_rows: rows, timeout_ms: SAMPLE_TIME_MS },
+            sampler_config: SamplerConfig { num_rows: rows, timeout_ms },
         };
         let path = path(&["druid", "indexer", "v1", "sampler"], &[])?;
         let reply = self.server.send(self.request(Method::POST, &path)?.json(&body)).await?;

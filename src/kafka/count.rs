@@ -22,13 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
 /// librdkafka wants a group id even of a consumer that joins no group.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("group.id", "pipeline-count"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
     ("auto.offset.reset", "earliest"),
     ("isolation.level", "read_committed"),
+    // The end is told by an empty answer, which the broker gives after this time.
+    ("fetch.wait.max.ms", "50"),
     // The default of a second makes reading eight times slower.
     ("fetch.queue.backoff.ms", "2"),
 ];
