@@ -1,13 +1,14 @@
 //! `pipeline druid-ingest`: a supervisor for each datasource, made from the registry's schema; then its rows are waited for.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use crate::config::{self, Config, Datasource};
 use crate::druid::diff::{self, Difference, Verdict};
 use crate::druid::sample::{self, Told};
 use crate::druid::spec::{self, Supervisor};
 use crate::druid::wait::{self, Promise};
-use crate::druid::{Druid, columns};
+use crate::druid::{Druid, cause, columns};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Cluster, Counted, Ends};
 use crate::registry::Registry;
@@ -18,6 +19,9 @@ const SAMPLE_ROWS: u64 = 3;
 const SAMPLE_MS: u64 = 3_000;
 /// How long it looks if there are none.
 const EMPTY_SAMPLE_MS: u64 = 500;
+
+/// An answer that takes longer is explained.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What is to be done for a datasource.
 struct Plan<'a> {
@@ -53,22 +57,43 @@ pub(super) async fn run(config: &Config) -> Result<()> {
 }
 
 async fn plan<'a>(config: &Config, druid: &Druid, registry: &Registry, datasource: &'a Datasource) -> Result<Plan<'a>> {
-    let name = &datasource.name;
     let ends = topic_ends(config, &datasource.topic).await?;
+    let supervisor = desired(config, registry, datasource).await?;
+    let verdict = compare(druid, &supervisor).await?;
+    if verdict == Verdict::Unchanged {
+        same_topic_as_ever(config, druid, &supervisor, &datasource.topic).await?;
+    }
+    let failed_before = wait::failed_tasks(druid, supervisor.id()).await?;
+    Ok(Plan { datasource, supervisor, verdict, ends, failed_before })
+}
+
+/// The supervisor that a datasource should have, by its topic's schema.
+async fn desired(config: &Config, registry: &Registry, datasource: &Datasource) -> Result<Supervisor> {
     let schema = schema(config, registry, &datasource.topic).await?;
     let columns = columns::columns(&subject(&datasource.topic), &schema, &datasource.time)?;
     for left in &columns.left_out {
-        eprintln!("{name}: field `{}` is left out: {}", left.field, left.why);
+        eprintln!("{}: field `{}` is left out: {}", datasource.name, left.field, left.why);
     }
-    let supervisor = spec::supervisor(config, datasource, &columns)?;
-    let desired = serde_json::to_value(&supervisor)
-        .map_err(|error| Error::new(Kind::Failed, format!("the supervisor of {name} cannot be written: {error}")))?;
-    let verdict = diff::verdict(&desired, druid.supervisor(name).await?.as_ref());
-    if let Verdict::Foreign { owner, differences } = &verdict {
-        return Err(diff::foreign(name, owner.as_deref(), differences));
+    spec::supervisor(config, datasource, &columns)
+}
+
+/// An error if Druid waits behind the topic's end.
+async fn same_topic_as_ever(config: &Config, druid: &Druid, supervisor: &Supervisor, topic: &str) -> Result<()> {
+    // Druid is asked before Kafka, or records that come in between would look as if the topic had shrunk.
+    let reached = druid.status(supervisor.id()).await?.reached();
+    let ends = topic_ends(config, topic).await?.into_iter().map(|(partition, ends)| (partition, ends.high)).collect();
+    cause::behind_the_end(supervisor, &reached, &ends).map_or(Ok(()), Err)
+}
+
+async fn compare(druid: &Druid, supervisor: &Supervisor) -> Result<Verdict> {
+    let id = supervisor.id();
+    let desired = serde_json::to_value(supervisor)
+        .map_err(|error| Error::new(Kind::Failed, format!("the supervisor of {id} cannot be written: {error}")))?;
+    let verdict = diff::verdict(&desired, druid.supervisor(id).await?.as_ref());
+    match &verdict {
+        Verdict::Foreign { owner, differences } => Err(diff::foreign(id, owner.as_deref(), differences)),
+        _ => Ok(verdict),
     }
-    let failed_before = wait::failed_tasks(druid, name).await?;
-    Ok(Plan { datasource, supervisor, verdict, ends, failed_before })
 }
 
 async fn topic_ends(config: &Config, topic: &str) -> Result<BTreeMap<i32, Ends>> {
@@ -121,7 +146,7 @@ async fn post(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
             println!("created {name}: topic {}, time {}", plan.datasource.topic, plan.datasource.time);
         }
         Verdict::Change(differences) => {
-            druid.post_supervisor(&plan.supervisor).await?;
+            replace(druid, &plan.supervisor).await?;
             for difference in differences {
                 println!("changed {name}: {difference}");
             }
@@ -131,6 +156,23 @@ async fn post(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Posts over a supervisor that runs, which Druid stops first.
+async fn replace(druid: &Druid, supervisor: &Supervisor) -> Result<()> {
+    let posted = druid.post_supervisor(supervisor);
+    let patience = async {
+        tokio::time::sleep(SLOW).await;
+        eprintln!(
+            "{}: Druid is stopping the old supervisor; one that does not reach Kafka takes a minute or two for it",
+            supervisor.id()
+        );
+        std::future::pending().await
+    };
+    tokio::select! {
+        posted = posted => posted,
+        never = patience => never,
+    }
 }
 
 async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Result<()> {
@@ -149,12 +191,18 @@ async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Resul
         must_read: counted.good == 0 || matches!(plan.verdict, Verdict::Change(_)),
         failed_before: plan.failed_before.clone(),
     };
-    let ready = wait::wait(druid, &promise, |rows| eprintln!("{name}: {rows} of {} rows", counted.good)).await?;
+    let ready = wait::wait(druid, &promise, |rows| show_progress(name, rows, counted.good)).await?;
     if ready.skipped > 0 {
         eprintln!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
     }
     println!("ready {name}: {} rows", ready.rows);
     Ok(())
+}
+
+fn show_progress(name: &str, rows: u64, promised: u64) {
+    if promised > 0 {
+        eprintln!("{name}: {rows} of {promised} rows");
+    }
 }
 
 /// How many records Druid shall have made rows of. The topic is read for that only if it may be that some are missing.

@@ -1,5 +1,7 @@
 //! What Druid says when it cannot read -> what that means to the user. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::spec::Supervisor;
@@ -73,6 +75,25 @@ fn unreadable(supervisor: &Supervisor, said: &str) -> Error {
     )
 }
 
+/// Whether Druid waits behind the end of a topic that was deleted and made anew: it would read nothing, and call that healthy.
+///
+/// `reached` must have been asked for before `ends`, or records that came in between would look the same.
+pub fn behind_the_end(supervisor: &Supervisor, reached: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) -> Option<Error> {
+    let (partition, offset, end) = reached.iter().find_map(|(partition, offset)| {
+        let end = ends.get(partition).copied().unwrap_or(0);
+        (*offset > end).then_some((partition, offset, end))
+    })?;
+    let (id, topic) = (supervisor.id(), &supervisor.spec.io_config.topic);
+    let message = format!(
+        "datasource {id}: Druid has read partition {partition} of topic {topic} up to offset {offset}, but it ends at {end}: the \
+         topic was deleted and made anew, and Druid waits behind its end"
+    );
+    Some(Error::new(Kind::DataLoss, message).hint(format!(
+        "reset the supervisor (POST /druid/indexer/v1/supervisor/{id}/reset): it reads the new topic from its start; the rows of \
+         the old one stay until the datasource is dropped"
+    )))
+}
+
 /// What is seen of a supervisor whose rows do not come.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -116,8 +137,8 @@ fn unknown(status: &Status) -> Error {
     let tasks = status.active_tasks.len();
     let message = format!("Druid says no reason; its supervisor is {} and has {tasks} active tasks", status.detailed_state);
     Error::new(Kind::Watchdog, message).hint(
-        "was the topic deleted and made anew? then Druid waits behind its end. Were rows dropped from Druid, or does it skip records \
-         that it cannot read (its log names them)? Druid's console can reset the supervisor: it reads the topic again",
+        "were rows dropped from Druid? a reset of the supervisor (POST /druid/indexer/v1/supervisor/ID/reset) has it read the \
+         whole topic again. Or does it skip records that it cannot read? its log names them",
     )
 }
 
@@ -183,6 +204,16 @@ mod tests {
             let error = stalled(&supervisor(), &seen);
             assert!(error.message.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_topic_made_anew_is_noticed() {
+        let offsets = |offset| BTreeMap::from([(0, 10), (1, offset)]);
+        assert!(behind_the_end(&supervisor(), &offsets(20), &offsets(20)).is_none());
+        let error = behind_the_end(&supervisor(), &offsets(21), &offsets(20)).unwrap();
+        assert_eq!(error.kind, Kind::DataLoss);
+        assert!(error.message.contains("partition 1 of topic SALES up to offset 21, but it ends at 20"), "{error}");
+        assert!(behind_the_end(&supervisor(), &BTreeMap::new(), &offsets(3)).is_none());
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Reply, Server};
 
-/// How long posting a supervisor may take: one that runs is stopped first.
-const POST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long posting a supervisor may take: one that runs is stopped first, and one that does not reach Kafka is slow to stop.
+const POST_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A client of one Druid.
 #[derive(Debug, Clone)]

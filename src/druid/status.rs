@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// `/supervisor/ID/status`, of which only the payload is read.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,9 +22,17 @@ pub struct Status {
     /// Whether somebody stopped it.
     pub suspended: bool,
     /// Tasks that read.
-    pub active_tasks: Vec<Value>,
+    pub active_tasks: Vec<ActiveTask>,
     /// What went wrong lately. Often empty though every task fails.
     pub recent_errors: Vec<RecentError>,
+}
+
+/// A task that reads: partitions and offsets. What it has reached is told from half a minute after its start on.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ActiveTask {
+    starting_offsets: BTreeMap<i32, i64>,
+    current_offsets: BTreeMap<i32, i64>,
 }
 
 /// One of [`Status::recent_errors`].
@@ -42,6 +49,17 @@ impl Status {
     /// Whether it runs and a task reads, or it would if there were something to read.
     pub fn reads(&self) -> bool {
         self.state == "IDLE" || (self.state == "RUNNING" && !self.active_tasks.is_empty())
+    }
+
+    /// The offset that it has reached in each partition, as far as it tells.
+    pub fn reached(&self) -> BTreeMap<i32, i64> {
+        let offsets = |task: &ActiveTask| task.starting_offsets.clone().into_iter().chain(task.current_offsets.clone());
+        let mut reached = BTreeMap::new();
+        for (partition, offset) in self.active_tasks.iter().flat_map(offsets) {
+            let greatest = reached.entry(partition).or_insert(offset);
+            *greatest = offset.max(*greatest);
+        }
+        reached
     }
 
     /// Whether Druid itself says that something is wrong. That it does not proves nothing.
@@ -135,10 +153,12 @@ mod tests {
 
     #[test]
     fn a_status_as_druid_33_gives_it() {
-        let text = r#"{"id": "X", "payload": {"dataSource": "X", "partitions": 1, "activeTasks": [{"id": "t"}], "minimumLag": {},
+        let text = r#"{"id": "X", "payload": {"dataSource": "X", "partitions": 1, "activeTasks": [
+            {"id": "t", "startingOffsets": {"0": 5, "1": 7}, "currentOffsets": {"0": 25}, "lag": {"0": 9}}], "minimumLag": {},
             "suspended": false, "healthy": true, "state": "RUNNING", "detailedState": "RUNNING", "recentErrors": []}}"#;
         let status = serde_json::from_str::<Envelope>(text).unwrap().payload;
         assert!(status.reads() && !status.in_trouble());
+        assert_eq!(status.reached(), BTreeMap::from([(0, 25), (1, 7)]));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_secs(5);
 /// Druid tries again after a task failed. So many in a row, and the next would fail as well.
 const FAILURES: usize = 2;
 /// So long a supervisor may say that it has no connection to Kafka: it does so at its start.
-const CONNECTING: Duration = Duration::from_secs(15);
+const CONNECTING: Duration = Duration::from_secs(11);
 
 /// What is waited for.
 #[derive(Debug)]
