@@ -237,7 +237,6 @@ fn record(fields: impl Iterator<Item = Column>) -> Result<String> {
         .map_err(|error| Error::new(Kind::Failed, format!("a schema cannot be written as JSON: {error}")))
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn to_scalar(number: Option<Number>, integral: bool) -> Result<Scalar<'static>, String> {
     match number {
         None => Ok(Scalar::Null),

@@ -175,7 +175,7 @@ impl Druid {
 
 /// A path and its query, with every part escaped.
 fn path(segments: &[&str], query: &[(&str, &str)]) -> Result<String> {
-    let broken = |_| Error::new(Kind::Failed, "Druid: a path cannot be built");
+    let broken = |()| Error::new(Kind::Failed, "Druid: a path cannot be built");
     let mut url = Url::parse("http://druid/").map_err(|_| broken(()))?;
     url.path_segments_mut().map_err(broken)?.extend(segments);
     if !query.is_empty() {

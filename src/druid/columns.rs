@@ -131,9 +131,17 @@ impl<'a> Types<'a> {
 fn column_type(schema: &Schema) -> Result<ColumnType, &'static str> {
     match schema {
         Schema::String | Schema::Enum(_) | Schema::Boolean | Schema::Uuid(UuidSchema::String) => Ok(ColumnType::String),
-        Schema::Int | Schema::Long | Schema::Date | Schema::TimeMillis | Schema::TimeMicros => Ok(ColumnType::Long),
-        Schema::TimestampMillis | Schema::TimestampMicros | Schema::TimestampNanos => Ok(ColumnType::Long),
-        Schema::LocalTimestampMillis | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => Ok(ColumnType::Long),
+        Schema::Int
+        | Schema::Long
+        | Schema::Date
+        | Schema::TimeMillis
+        | Schema::TimeMicros
+        | Schema::TimestampMillis
+        | Schema::TimestampMicros
+        | Schema::TimestampNanos
+        | Schema::LocalTimestampMillis
+        | Schema::LocalTimestampMicros
+        | Schema::LocalTimestampNanos => Ok(ColumnType::Long),
         Schema::Float => Ok(ColumnType::Float),
         Schema::Double => Ok(ColumnType::Double),
         Schema::Record(_) => Err("a record within the record"),

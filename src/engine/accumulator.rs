@@ -10,7 +10,6 @@ pub enum Number {
 }
 
 impl Number {
-    #[allow(clippy::cast_precision_loss)]
     fn to_f64(self) -> f64 {
         match self {
             Self::Int(value) => value as f64,
@@ -76,7 +75,6 @@ impl Total {
         }
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn sum(&self) -> Option<Number> {
         match self.float {
             _ if self.count == 0 => None,
@@ -87,7 +85,6 @@ impl Total {
         }
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn mean(&self) -> Option<Number> {
         self.sum().map(|sum| Number::Float(sum.to_f64() / self.count as f64))
     }
@@ -142,6 +139,7 @@ mod tests {
         accumulator.result()
     }
 
+    #[allow(clippy::unnecessary_wraps)]
     fn int(value: i64) -> Option<Number> {
         Some(Number::Int(value.into()))
     }

@@ -59,7 +59,6 @@ fn result(function: Function, column: &[Number]) -> Option<Number> {
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn of_floats(function: Function, column: &[Number]) -> f64 {
     let mut floats: Vec<f64> = column
         .iter()
