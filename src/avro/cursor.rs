@@ -159,7 +159,7 @@ fn long_varint(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     for (index, &byte) in bytes.iter().take(VARINT_MAX).enumerate() {
         bits |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            let fits = true;
+            let fits = index + 1 < VARINT_MAX || byte <= 1;
             return fits.then_some((bits, &bytes[index + 1..])).ok_or(DecodeError::VarintOverflow);
         }
     }

@@ -158,8 +158,9 @@ impl Shape {
                 vec(any::<u8>(), size).prop_map(move |bytes| Value::Fixed(size, bytes)).boxed()
             }
             Self::Decimal(size) => {
+                let size = *size;
                 let sizes = size.map_or(1..17, |size| size..size + 1);
-                vec(any::<u8>(), sizes).prop_map(|bytes| Value::Decimal(Decimal::from(bytes))).boxed()
+                vec(any::<u8>(), sizes).prop_map(move |bytes| decimal(&bytes, size)).boxed()
             }
             Self::Array(item) => vec(item.values(), 0..4).prop_map(Value::Array).boxed(),
             Self::Map(item) => {
@@ -236,6 +237,13 @@ fn blocks<T>(items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut write: i
         encode::bytes(&block, out);
     }
     encode::long(0, out);
+}
+
+/// In bytes, a decimal is as short as it can be, as Java writes it.
+fn decimal(bytes: &[u8], size: Option<usize>) -> Value {
+    let is_padding = |pair: &&[u8]| matches!(pair, [0, 0..0x80] | [0xff, 0x80..=0xff]);
+    let padding = bytes.windows(2).take_while(is_padding).count();
+    Value::Decimal(Decimal::from(&bytes[if size.is_none() { padding } else { 0 }..]))
 }
 
 fn plain_values(name: &str) -> BoxedStrategy<Value> {

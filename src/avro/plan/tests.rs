@@ -197,7 +197,7 @@ fn wanted<'v>(shape: &Shape, value: &'v apache_avro::types::Value, picks: &[Inde
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_fields_of_any_record_are_what_the_judge_says((shape, value, picks) in cases()) {
