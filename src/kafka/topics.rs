@@ -15,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many of a client's errors are looked through for the cause behind a question that got no answer.
+const EXPLANATIONS: usize = 5;
 
 /// A topic to create.
 #[derive(Debug, Clone)]
@@ -61,8 +63,10 @@ impl Cluster {
     }
 
     fn explain(&self, what: &str, error: &KafkaError) -> Error {
-        // Errors arrive on the client's queue, which only polling empties.
-        drop(self.consumer.poll(Duration::ZERO));
+        // Errors arrive on the client's queue, which only polling empties, one a poll.
+        for _ in 0..EXPLANATIONS {
+            drop(self.consumer.poll(Duration::from_millis(20)));
+        }
         explain(&format!("Kafka at {}, {what}", self.bootstrap), error, &self.context)
     }
 

@@ -24,8 +24,8 @@ const DEFAULTS: [(&str, &str); 7] = [
     // As Java's clients place keys, so that whoever else writes to the topic agrees.
     ("partitioner", "murmur2_random"),
     ("message.timeout.ms", "30000"),
-    // Room for one to two tenths of a second at full speed.
-    ("queue.buffering.max.messages", "200000"),
+    // Room for half a second at full speed, when the broker falters.
+    ("queue.buffering.max.messages", "1000000"),
     ("batch.num.messages", "100000"),
 ];
 
@@ -206,4 +206,81 @@ fn read_up_to(
         }
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+
+    use super::*;
+    use crate::config::{Property, Secret};
+    use crate::error::Kind;
+
+    const TOPIC: &str = "T";
+
+    fn cluster(properties: &[(&str, &str)]) -> (MockCluster<'static, DefaultProducerContext>, config::Kafka) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 1, 1).unwrap();
+        let property = |(name, value): &(&str, &str)| ((*name).to_owned(), Property(Secret::new(*value)));
+        let kafka = config::Kafka {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            properties: properties.iter().map(property).collect::<BTreeMap<_, _>>(),
+        };
+        (cluster, kafka)
+    }
+
+    /// Sends until the writer fails.
+    fn failure(mut writer: Writer) -> Error {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            let sent = writer.send(None, b"value").and_then(|_| writer.wait(Duration::from_millis(10)));
+            if let Err(error) = sent {
+                return error;
+            }
+        }
+        panic!("the writer has not failed");
+    }
+
+    #[test]
+    fn what_is_sent_is_delivered_in_order_even_through_a_narrow_queue() {
+        let (_cluster, kafka) = cluster(&[("queue.buffering.max.messages", "10")]);
+        let mut writer = Writer::new(&kafka, TOPIC).unwrap();
+        let mut was_full = false;
+        for number in 0..100_u8 {
+            while !writer.send(Some(b"key"), &[number]).unwrap() {
+                was_full = true;
+            }
+        }
+        assert_eq!(writer.flush(Duration::from_secs(10)).unwrap(), 0);
+        assert_eq!((was_full, writer.tally().delivered(), writer.tally().failed()), (true, 100, 0));
+        let ends = BTreeMap::from([(0, Ends { low: 0, high: 100 })]);
+        let last = last_values(&kafka, TOPIC, &ends, 3, Duration::from_secs(10)).unwrap();
+        assert_eq!(last, [[97], [98], [99]]);
+    }
+
+    #[test]
+    fn a_refused_record_ends_the_writer() {
+        let (cluster, kafka) = cluster(&[]);
+        let refused = rdkafka_sys::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        cluster.request_errors(rdkafka_sys::RDKafkaApiKey::Produce, &[refused; 10]);
+        let error = failure(Writer::new(&kafka, TOPIC).unwrap());
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert!(error.message.contains("writing to T"), "{error}");
+    }
+
+    #[test]
+    fn a_broker_that_goes_away_ends_the_writer_with_the_cause() {
+        let (cluster, kafka) = cluster(&[("message.timeout.ms", "2000")]);
+        let mut writer = Writer::new(&kafka, TOPIC).unwrap();
+        assert!(writer.send(None, b"first").unwrap());
+        assert_eq!(writer.flush(Duration::from_secs(10)).unwrap(), 0);
+        let tally = writer.tally();
+        cluster.broker_down(1).unwrap();
+        let error = failure(writer);
+        assert_eq!((error.kind, tally.delivered()), (Kind::Unreachable, 1), "{error}");
+        assert!(error.message.contains("refused"), "{error}");
+    }
 }

@@ -51,11 +51,14 @@ impl Shared {
 }
 
 /// What was written in the end.
-#[derive(Default)]
 pub(super) struct Outcome {
     /// The first and the last event time.
     pub(super) span_us: Option<(i64, i64)>,
-    /// Events that the broker has not confirmed.
+    /// Events that the broker has confirmed.
+    pub(super) delivered: u64,
+    /// Events that were given up.
+    pub(super) failed: u64,
+    /// Events that the broker had not confirmed when the time for that was over.
     pub(super) unconfirmed: u64,
 }
 
@@ -69,7 +72,9 @@ impl Job {
     /// Makes and writes until the count is reached or the watcher says stop, then waits for the broker's confirmations.
     pub(super) fn run(mut self, shared: &Shared) -> Result<Outcome> {
         let span_us = self.write(shared)?;
-        Ok(Outcome { span_us, unconfirmed: self.confirm(shared)? })
+        let (unconfirmed, tally) = (self.confirm(shared)?, self.writer.tally());
+        // Counted before the writer is dropped, which gives up what is still under way.
+        Ok(Outcome { span_us, delivered: tally.delivered(), failed: tally.failed(), unconfirmed })
     }
 
     fn write(&mut self, shared: &Shared) -> Result<Option<(i64, i64)>> {
