@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, Datasource};
 use crate::druid::diff::{self, Difference, Verdict};
+use crate::druid::readable::Readable;
 use crate::druid::sample::{self, Told};
 use crate::druid::spec::{self, Supervisor};
 use crate::druid::wait::{self, Promise};
@@ -50,7 +51,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         post(&druid, plan).await?;
     }
     for plan in &plans {
-        wait_for_rows(config, &druid, plan).await?;
+        wait_for_rows(config, &druid, &registry, plan).await?;
     }
     println!("{}", summary(&plans));
     Ok(())
@@ -175,14 +176,11 @@ async fn replace(druid: &Druid, supervisor: &Supervisor) -> Result<()> {
     }
 }
 
-async fn wait_for_rows(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Result<()> {
+async fn wait_for_rows(config: &Config, druid: &Druid, registry: &Registry, plan: &Plan<'_>) -> Result<()> {
     let name = &plan.datasource.name;
-    let counted = promised(config, druid, plan).await?;
+    let counted = promised(config, druid, registry, plan).await?;
     if counted.bad > 0 {
-        eprintln!(
-            "{name}: records of topic {} that are not Avro with a schema id in front: {}",
-            plan.datasource.topic, counted.bad
-        );
+        eprintln!("{name}: records of topic {} that cannot be read, and will be no rows: {}", plan.datasource.topic, counted.bad);
     }
     let promise = Promise {
         supervisor: &plan.supervisor,
@@ -206,23 +204,21 @@ fn show_progress(name: &str, rows: u64, promised: u64) {
 }
 
 /// How many records Druid shall have made rows of. The topic is read for that only if it may be that some are missing.
-async fn promised(config: &Config, druid: &Druid, plan: &Plan<'_>) -> Result<Counted> {
+async fn promised(config: &Config, druid: &Druid, registry: &Registry, plan: &Plan<'_>) -> Result<Counted> {
     let most = records_at_most(&plan.ends);
     if druid.rows(&plan.datasource.name).await? >= most {
         return Ok(Counted { good: most, ..Counted::default() });
     }
     let (kafka, topic, ends): (config::Kafka, String, _) =
         (config.kafka.clone(), plan.datasource.topic.clone(), plan.ends.clone());
-    blocking(move || kafka::count(&kafka, &topic, &ends, is_framed)).await
+    let (registry, runtime) = (registry.clone(), tokio::runtime::Handle::current());
+    let mut readable = Readable::new(&plan.datasource.time);
+    let schema = move |id| Ok(runtime.block_on(registry.by_id(id))?.map(|found| found.schema));
+    blocking(move || kafka::count(&kafka, &topic, &ends, |value| readable.is_row(value, &schema))).await
 }
 
 fn records_at_most(ends: &BTreeMap<i32, Ends>) -> u64 {
     ends.values().map(|ends| u64::try_from(ends.high - ends.low).unwrap_or(0)).sum()
-}
-
-/// Whether a value begins as Confluent's serializers write it: a zero byte and four bytes of schema id.
-fn is_framed(value: &[u8]) -> bool {
-    value.len() >= 5 && value[0] == 0
 }
 
 fn summary(plans: &[Plan<'_>]) -> String {

@@ -122,7 +122,7 @@ pub fn stalled(supervisor: &Supervisor, seen: &Seen) -> Error {
     if status.cannot_reach_kafka() {
         return no_kafka(supervisor, &format!("its supervisor is {}", status.detailed_state));
     }
-    if seen.queued > 0 { no_slot(seen) } else { unknown(status) }
+    if seen.queued > 0 { no_slot(seen) } else { unknown(supervisor.id(), status) }
 }
 
 fn no_slot(seen: &Seen) -> Error {
@@ -133,13 +133,13 @@ fn no_slot(seen: &Seen) -> Error {
         .hint("give Druid's workers more slots (druid.worker.capacity), or end supervisors that are not needed")
 }
 
-fn unknown(status: &Status) -> Error {
+fn unknown(id: &str, status: &Status) -> Error {
     let tasks = status.active_tasks.len();
-    let message = format!("Druid says no reason; its supervisor is {} and has {tasks} active tasks", status.detailed_state);
-    Error::new(Kind::Watchdog, message).hint(
-        "were rows dropped from Druid? a reset of the supervisor (POST /druid/indexer/v1/supervisor/ID/reset) has it read the \
-         whole topic again. Or does it skip records that it cannot read? its log names them",
-    )
+    let message = format!("Druid says no reason; its supervisor is {} with {tasks} active tasks", status.detailed_state);
+    Error::new(Kind::Watchdog, message).hint(format!(
+        "were rows dropped from Druid? a reset of the supervisor (POST /druid/indexer/v1/supervisor/{id}/reset) has it read the \
+         whole topic again. Or does it skip records that it cannot read? its log names them"
+    ))
 }
 
 #[cfg(test)]

@@ -175,9 +175,9 @@ impl Druid {
 
 /// A path and its query, with every part escaped.
 fn path(segments: &[&str], query: &[(&str, &str)]) -> Result<String> {
-    let broken = |()| Error::new(Kind::Failed, "Druid: a path cannot be built");
-    let mut url = Url::parse("http://druid/").map_err(|_| broken(()))?;
-    url.path_segments_mut().map_err(broken)?.extend(segments);
+    let broken = || Error::new(Kind::Failed, "Druid: a path cannot be built");
+    let mut url = Url::parse("http://druid/").map_err(|_| broken())?;
+    url.path_segments_mut().map_err(|()| broken())?.extend(segments);
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
@@ -191,7 +191,61 @@ fn identifier(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// A server that answers once, whatever it is asked.
+    fn answering(status: &str, body: &str) -> Druid {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let password = Some(Secret::new("canary"));
+        Druid::new(&config::Druid { url, username: Some("me".into()), password, ..config::Druid::default() }).unwrap()
+    }
+
+    async fn refused(status: &str, body: &str) -> Error {
+        let error = answering(status, body).supervisor("X").await.unwrap_err();
+        assert!(!error.to_string().contains("canary") && error.message.contains("/supervisor/X"), "{error}");
+        error
+    }
+
+    #[tokio::test]
+    async fn each_refusal_has_its_kind() {
+        assert_eq!(refused("401 Unauthorized", "<html>401</html>").await.kind, Kind::Refused);
+        assert_eq!(refused("403 Forbidden", r#"{"Access-Check-Result": "Unauthorized"}"#).await.kind, Kind::Refused);
+        assert_eq!(refused("200 OK", "<html>a login page</html>").await.kind, Kind::Unreachable);
+        assert_eq!(refused("302 Found", "").await.kind, Kind::Unreachable);
+        assert_eq!(refused("404 Not Found", "<html>nginx</html>").await.kind, Kind::Unreachable);
+        assert_eq!(refused("500 Internal Server Error", "<html>oops</html>").await.kind, Kind::Failed);
+        let said = refused("400 Bad Request", r#"{"error": "Unable to parse"}"#).await;
+        assert!(said.kind == Kind::Failed && said.message.ends_with("answered 400: Unable to parse"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_yet_is_no_error() {
+        let unknown = answering("404 Not Found", "Cannot find any supervisor with id: [X]").supervisor("X").await;
+        assert_eq!(unknown.unwrap(), None);
+        let body = r#"{"error":"druidException","category":"INVALID_INPUT","errorMessage":"Object 'X' not found (line [1])"}"#;
+        assert_eq!(answering("400 Bad Request", body).rows("X").await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_druid_without_sampler_is_told_from_one_that_refuses() {
+        let config = config::load(None, &[]).unwrap();
+        let columns = super::super::columns::columns("S", &config.sources[0].schema_text, "sale_ts").unwrap();
+        let supervisor = super::super::spec::supervisor(&config, &config.datasources[0], &columns).unwrap();
+        let absent = answering("404 Not Found", "").sample(&supervisor, 1, 1).await;
+        assert!(matches!(absent, Ok(Sampled::Unavailable(404))), "{absent:?}");
+        let refusal = answering("400 Bad Request", r#"{"error": "no"}"#).sample(&supervisor, 1, 1).await;
+        assert!(matches!(&refusal, Ok(Sampled::Refused(said)) if said == "no"), "{refusal:?}");
+    }
 
     #[test]
     fn names_are_quoted_and_escaped() {

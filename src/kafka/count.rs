@@ -49,7 +49,12 @@ pub struct Counted {
 /// Counts the committed records of a topic up to `ends`, as [`super::Cluster::ends`] of a `read_committed` cluster told them.
 ///
 /// `good` tells of a value whether it counts as good. Blocks; joins no consumer group and commits nothing.
-pub fn count(kafka: &config::Kafka, topic: &str, ends: &BTreeMap<i32, Ends>, good: impl Fn(&[u8]) -> bool) -> Result<Counted> {
+pub fn count(
+    kafka: &config::Kafka,
+    topic: &str,
+    ends: &BTreeMap<i32, Ends>,
+    mut good: impl FnMut(&[u8]) -> Result<bool>,
+) -> Result<Counted> {
     let context = Context::default();
     let what = format!("Kafka at {}, counting the records of topic {topic}", kafka.bootstrap_servers);
     let failed = |error: KafkaError| explain(&what, &error, &context);
@@ -57,7 +62,8 @@ pub fn count(kafka: &config::Kafka, topic: &str, ends: &BTreeMap<i32, Ends>, goo
     let mut counted = Counted::default();
     let mut last_heard = Instant::now();
     while !reader.open.is_empty() {
-        match reader.step(|value| counted.add(value, &good)) {
+        let mut judged = Ok(());
+        match reader.step(|value| judged = counted.add(value, &mut good)) {
             Ok(true) => last_heard = Instant::now(),
             Ok(false) if last_heard.elapsed() < PATIENCE => {}
             Ok(false) => return Err(failed(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))),
@@ -65,17 +71,19 @@ pub fn count(kafka: &config::Kafka, topic: &str, ends: &BTreeMap<i32, Ends>, goo
             Err(error) if failed(error.clone()).kind == Kind::Unreachable && last_heard.elapsed() < PATIENCE => {}
             Err(error) => return Err(failed(error)),
         }
+        judged?;
     }
     Ok(counted)
 }
 
 impl Counted {
-    fn add(&mut self, value: Option<&[u8]>, good: impl Fn(&[u8]) -> bool) {
-        match value {
+    fn add(&mut self, value: Option<&[u8]>, good: impl FnOnce(&[u8]) -> Result<bool>) -> Result<()> {
+        match value.map(good).transpose()? {
             None => self.empty += 1,
-            Some(value) if good(value) => self.good += 1,
-            Some(_) => self.bad += 1,
+            Some(true) => self.good += 1,
+            Some(false) => self.bad += 1,
         }
+        Ok(())
     }
 }
 
