@@ -1,1 +1,8 @@
-//! Integration tests.
+//! Integration tests: the program as a user runs it.
+//!
+//! * [`errors`] needs no server and runs with every `cargo test`.
+//! * [`kafka`] and [`kills`] run against the servers of `tests/stack` and are ignored otherwise:
+//!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
+
+mod harness;
+mod kafka;

@@ -1,0 +1,143 @@
+//! A pipeline of a test's own: the shipped file under other names, in a folder that goes away with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use toml::{Table, Value};
+
+use super::{Decoder, Ended, Running, Servers, Topics};
+
+/// The line from a source topic to a dashboard. Dropping it deletes its topics, its subjects and its folder; set `TEST_KEEP` to
+/// keep them.
+pub struct Line {
+    /// What all its names begin with.
+    pub name: String,
+    pub source: String,
+    pub sink: String,
+    pub dead_letters: String,
+    pub folder: PathBuf,
+    pub topics: Topics,
+    table: Table,
+    on_servers: bool,
+}
+
+impl Line {
+    /// A line on the servers of `tests/stack`, no topic of which is there yet.
+    pub fn on_servers(test: &str) -> Self {
+        let servers = Servers::get();
+        let mut line = Self::new(test, servers.kafka());
+        line.on_servers = true;
+        line.edit(|table| {
+            for (section, key, value) in servers.settings() {
+                section_of(table, &section).insert(key, value.into());
+            }
+        });
+        line
+    }
+
+    /// A line on other servers, which are for the test to write into its file.
+    pub fn new(test: &str, kafka: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() % 100_000_000;
+        let name = format!("it-{test}-{now}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        std::fs::copy(shipped.join("sales.avsc"), folder.join("sales.avsc")).expect("the schema");
+        let text = std::fs::read_to_string(shipped.join("pipeline.toml")).expect("the pipeline file");
+        let mut line = Self {
+            source: format!("{name}-SALES"),
+            sink: format!("{name}-SALES_AGGREGATE"),
+            dead_letters: format!("{name}-SALES_DEAD_LETTERS"),
+            topics: Topics::new(kafka),
+            table: text.parse().expect("TOML"),
+            on_servers: false,
+            name,
+            folder,
+        };
+        line.rename();
+        line.edit(|table| drop(section_of(table, "kafka").insert("bootstrap_servers".into(), kafka.into())));
+        line
+    }
+
+    fn rename(&mut self) {
+        let prefix = format!("{}-", self.name);
+        let own = |value: &mut Value| *value = format!("{prefix}{}", value.as_str().expect("text")).into();
+        for (section, keys) in [
+            ("source", &["topic"][..]),
+            ("aggregate", &["source", "sink"]),
+            ("datasource", &["name", "topic"]),
+            ("chart", &["datasource"]),
+        ] {
+            for entry in self.table[section].as_array_mut().expect("tables") {
+                keys.iter().for_each(|key| own(&mut entry[*key]));
+            }
+        }
+        let dashboard = self.table["dashboard"].as_table_mut().expect("a table");
+        own(&mut dashboard["slug"]);
+        own(&mut dashboard["title"]);
+        self.table["name"] = self.name.clone().into();
+    }
+
+    /// Changes the pipeline file.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Table)) {
+        change(&mut self.table);
+        let text = toml::to_string(&self.table).expect("TOML");
+        std::fs::write(self.file(), text).expect("the pipeline file is written");
+    }
+
+    /// Sets a key of the only aggregate.
+    pub fn set_aggregate(&mut self, key: &str, value: impl Into<Value>) {
+        self.edit(|table| drop(table["aggregate"][0].as_table_mut().expect("a table").insert(key.into(), value.into())));
+    }
+
+    /// The pipeline file.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("pipeline.toml")
+    }
+
+    /// Starts a command of the program with this line's file.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let file = self.file();
+        let arguments: Vec<&str> = ["--config", file.to_str().expect("a path")].iter().chain(arguments).copied().collect();
+        Running::start(&self.folder, &arguments, &[])
+    }
+
+    /// Runs a command of the program with this line's file to its end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str], limit: Duration) -> Ended {
+        self.start(arguments).wait(limit)
+    }
+
+    /// The consumer group, and transactional id, of the aggregate.
+    pub fn group(&self) -> String {
+        format!("pipeline-{}", self.sink)
+    }
+
+    /// Decodes values with the registry's schemas.
+    pub fn decoder(&self) -> Decoder {
+        Decoder::new(self.table["registry"]["url"].as_str().expect("an address"))
+    }
+}
+
+fn section_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
+    table.entry(name).or_insert_with(|| Value::Table(Table::new())).as_table_mut().expect("a table")
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if std::env::var_os("TEST_KEEP").is_some() {
+            eprintln!("kept: {}", self.folder.display());
+            return;
+        }
+        // What cannot be cleaned up must not hide why a test failed.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        if self.on_servers {
+            self.topics.delete(&[&self.source, &self.sink, &self.dead_letters]);
+            self.topics.delete_group(&self.group());
+            let subjects = [(&self.source, "value"), (&self.sink, "key"), (&self.sink, "value")];
+            self.decoder().delete_subjects(&subjects.map(|(topic, part)| format!("{topic}-{part}")));
+        }
+    }
+}

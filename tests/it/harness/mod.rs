@@ -1,0 +1,30 @@
+//! What the tests stand on. Nothing here uses the code under test but its program: topics are read with a plain consumer, values
+//! decoded by apache-avro against the registry's schemas, and sums computed in a few lines of their own.
+
+mod avro;
+mod line;
+mod process;
+mod servers;
+mod sums;
+mod topics;
+
+pub use avro::{Decoder, encode};
+pub use line::Line;
+pub use process::{Ended, Running, run};
+pub use servers::{Servers, block_on};
+pub use sums::{Comparison, Sums, closed, compare, minute, rows, sums};
+pub use topics::{Isolation, Record, Topics, committed, high};
+
+use std::time::{Duration, Instant};
+
+/// Asks again and again until there is an answer; panics with `what` when the time is up.
+pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

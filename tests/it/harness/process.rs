@@ -1,0 +1,139 @@
+//! The program as a child process that never outlives its test.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None`: a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Ended {
+    /// Panics, with everything the program said, unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code after {:?}\n{}{}", self.took, self.stdout, self.stderr);
+        for sign in ["panicked at", "stack backtrace", "RUST_BACKTRACE"] {
+            assert!(!self.stderr.contains(sign), "{}", self.stderr);
+        }
+        self
+    }
+
+    /// Panics unless stderr has all of these words.
+    #[track_caller]
+    pub fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is missing in:\n{}", self.stderr);
+        }
+        self
+    }
+}
+
+/// A run that goes on; dropping it kills it.
+pub struct Running {
+    child: Child,
+    started: Instant,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts the program. Of the environment it sees no variable of its own but those given here.
+    pub fn start(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PIPELINE_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(folder).args(arguments).envs(variables.iter().copied());
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let (stdout, out) = collect(child.stdout.take().expect("piped"));
+        let (stderr, err) = collect(child.stderr.take().expect("piped"));
+        Self { child, started: Instant::now(), stdout, stderr, readers: vec![out, err] }
+    }
+
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(done.success());
+    }
+
+    /// Ends it with SIGKILL, at once, and waits until it is gone.
+    pub fn kill_nine(&mut self) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
+    }
+
+    /// Waits for its end; kills it and panics when the time is up.
+    #[track_caller]
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let deadline = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            if Instant::now() > deadline {
+                self.kill_nine();
+                panic!("still running after {limit:?}:\n{}", self.stderr());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        self.end(status)
+    }
+
+    fn end(&mut self, status: ExitStatus) -> Ended {
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader");
+        }
+        let take = |text: &Mutex<String>| std::mem::take(&mut *text.lock().unwrap());
+        Ended { code: status.code(), stdout: take(&self.stdout), stderr: take(&self.stderr), took: self.started.elapsed() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let text: Arc<Mutex<String>> = Arc::default();
+    let shared = Arc::clone(&text);
+    let reader = std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+            shared.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    });
+    (text, reader)
+}
+
+/// Runs the program to its end.
+#[track_caller]
+pub fn run(folder: &Path, arguments: &[&str], limit: Duration) -> Ended {
+    Running::start(folder, arguments, &[]).wait(limit)
+}

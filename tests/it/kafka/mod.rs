@@ -1,0 +1,3 @@
+//! Against a real Kafka and a real registry.
+
+mod kills;
