@@ -4,5 +4,6 @@
 //! * [`kafka`] and [`kills`] run against the servers of `tests/stack` and are ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 
+mod errors;
 mod harness;
 mod kafka;

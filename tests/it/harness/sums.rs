@@ -44,8 +44,16 @@ pub fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
 
 /// What the source topic adds up to, all records taken as good, and the greatest event time.
 pub fn sums(line: &Line) -> (Sums, i64) {
+    sums_without(line, |_, _| false)
+}
+
+/// The same without some records, by partition and offset.
+pub fn sums_without(line: &Line, left_out: impl Fn(i32, i64) -> bool) -> (Sums, i64) {
     let (mut sums, mut latest, mut decoder) = (Sums::new(), i64::MIN, line.decoder());
     line.topics.scan(&line.source, Isolation::Uncommitted, |message| {
+        if left_out(message.partition(), message.offset()) {
+            return;
+        }
         let fields = decoder.decode(message.payload().expect("a value"));
         let time = number(&fields, "sale_ts");
         latest = latest.max(time);

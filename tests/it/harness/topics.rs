@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -176,6 +176,27 @@ impl Topics {
         producer.flush(TIMEOUT).expect("flushed");
     }
 
+    /// Copies a topic's records into another one in one transaction: what is written ends with a control record.
+    pub fn copy_in_a_transaction(&self, from: &str, to: &str) {
+        let mut config = self.config();
+        let producer: BaseProducer = config.set("transactional.id", to).create().expect("a producer");
+        producer.init_transactions(TIMEOUT).expect("started");
+        producer.begin_transaction().expect("begun");
+        for Record { key, value, .. } in self.read(from, Isolation::Committed) {
+            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to);
+            (record.key, record.payload) = (key.as_deref(), value.as_deref());
+            producer.send(record).map_err(|(error, _)| error).expect("sent");
+        }
+        producer.commit_transaction(TIMEOUT).expect("committed");
+    }
+
+    /// Commits an offset of partition 0 as any consumer does.
+    pub fn commit(&self, group: &str, topic: &str, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("an offset");
+        self.consumer(Isolation::Committed, group).commit(&list, CommitMode::Sync).expect("committed");
+    }
+
     /// What a group has committed: partition, offset, metadata. Open transactions are not waited for.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, (i64, Json)> {
         committed(&self.consumer(Isolation::Uncommitted, group), topic, self.partitions(topic))
@@ -185,6 +206,11 @@ impl Topics {
 /// The next offset of a partition, as the consumer's isolation level has it.
 pub fn high(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
     consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("watermarks").1
+}
+
+/// The oldest offset of a partition.
+pub fn low(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    consumer.fetch_watermarks(topic, partition, TIMEOUT).expect("watermarks").0
 }
 
 /// What the consumer's group has committed; the metadata as JSON.

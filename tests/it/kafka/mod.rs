@@ -1,3 +1,41 @@
 //! Against a real Kafka and a real registry.
 
+mod instances;
 mod kills;
+mod poison;
+mod refusals;
+mod resets;
+mod rows;
+mod starts;
+
+use std::time::Duration;
+
+use crate::harness::{Line, Sums, closed, sums};
+
+/// The first event of most tests.
+const BEGIN: i64 = 1_700_000_000_000;
+const MINUTE: i64 = 60_000;
+/// As the shipped pipeline file has it.
+const LATENESS: i64 = 5_000;
+/// No single run takes longer, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Writes ten events a second, from a time on.
+#[track_caller]
+fn produce(line: &Line, from_ms: i64, count: u32, more: &[&str]) {
+    let (from, count) = (from_ms.to_string(), count.to_string());
+    let fixed = ["produce", "--from", &from, "--count", &count, "--rate", "10", "--max-speed", "--seed", "1"];
+    line.run(&[&fixed[..], more].concat(), LIMIT).expect(0);
+}
+
+/// Reads to the end of the source.
+#[track_caller]
+fn catch_up(line: &Line, more: &[&str]) {
+    line.run(&[&["aggregate", "--until-caught-up"][..], more].concat(), LIMIT).expect(0);
+}
+
+/// The sums of the minutes that the watermark has closed when all is read.
+fn closed_sums(line: &Line) -> Sums {
+    let (sums, latest) = sums(line);
+    closed(&sums, latest, LATENESS)
+}

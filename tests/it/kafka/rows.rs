@@ -1,0 +1,64 @@
+//! The rows of the sink are right, in a run that ends and in one that goes on.
+
+use std::time::Duration;
+
+use super::{BEGIN, LIMIT, MINUTE, catch_up, closed_sums, produce};
+use crate::harness::{Isolation, Line, compare, rows, sums, wait_for};
+
+fn every_closed_minute_is_there_once(partitions: &str) {
+    let line = Line::on_servers("rows");
+    produce(&line, BEGIN, 20_000, &["--partitions", partitions]);
+    catch_up(&line, &[]);
+    let expected = closed_sums(&line);
+    assert!(expected.len() > 90, "{} cells", expected.len());
+    compare(&expected, &rows(&line, Isolation::Committed)).expect_equal();
+
+    let ends = line.topics.ends(&line.sink, Isolation::Committed);
+    catch_up(&line, &[]);
+    assert_eq!(line.topics.ends(&line.sink, Isolation::Committed), ends, "a second run writes nothing");
+
+    catch_up(&line, &["--close-all"]);
+    compare(&sums(&line).0, &rows(&line, Isolation::Committed)).expect_equal();
+    assert_eq!(line.topics.read(&line.dead_letters, Isolation::Committed), []);
+}
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn every_closed_minute_of_one_partition_is_there_once() {
+    every_closed_minute_is_there_once("1");
+}
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn every_closed_minute_of_four_partitions_is_there_once() {
+    every_closed_minute_is_there_once("4");
+}
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn a_run_that_goes_on_writes_rows_as_windows_close_and_ends_when_asked() {
+    let mut line = Line::on_servers("live");
+    line.set_aggregate("idle_timeout", "3s");
+    produce(&line, BEGIN, 600, &[]);
+    let mut aggregate = line.start(&["aggregate"]);
+    let cells = |line: &Line| if line.topics.partitions(&line.sink) == 0 { 0 } else { rows(line, Isolation::Committed).len() };
+    wait_for("the first minute's rows", LIMIT, || (cells(&line) >= 3).then_some(()));
+
+    // A minute later in event time: the watermark passes the end of what is there.
+    produce(&line, BEGIN + MINUTE, 1_200, &[]);
+    let expected = closed_sums(&line);
+    wait_for("the rows that the watermark closes", LIMIT, || (cells(&line) >= expected.len()).then_some(()));
+    assert!(aggregate.is_alive());
+
+    let all = sums(&line).0;
+    assert!(all.len() > expected.len(), "the last minute is open");
+    wait_for("the last minute of a stream that has stopped", LIMIT, || (cells(&line) >= all.len()).then_some(()));
+    compare(&all, &rows(&line, Isolation::Committed)).expect_equal();
+
+    aggregate.terminate();
+    let ended = aggregate.wait(Duration::from_secs(10)).expect(0);
+    assert!(ended.stdout.contains("stopped: 1800 records read"), "{}", ended.stdout);
+    let committed = line.topics.committed(&line.group(), &line.source);
+    assert_eq!(committed[&0].1["position"], 1_800, "{committed:?}");
+    assert_eq!(committed[&0].0, 1_800, "no window is open");
+}
