@@ -169,9 +169,8 @@ impl<'a> Session<'a> {
     /// Lets partitions wait that are far ahead of the others, or done replaying while others are not.
     fn steer(&mut self) -> crate::error::Result<()> {
         let engine = &self.work.engine;
-        let replaying = engine.replaying();
         for partition in self.starts.keys() {
-            let wait = engine.is_ahead(*partition) || (replaying && engine.caught_up_with_itself(*partition));
+            let wait = engine.should_wait(*partition);
             if wait != self.paused.contains(partition) {
                 self.source.set_paused(*partition, wait)?;
                 if wait {

@@ -247,9 +247,22 @@ fn a_partition_far_ahead_should_wait() {
     let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
     observe(&mut engine, 0, 0, 0);
     observe(&mut engine, 0, 1, 10 * WINDOW + 1);
-    assert!(engine.is_ahead(0), "of an unread one");
+    assert!(engine.should_wait(0), "of an unread one");
     observe(&mut engine, 1, 0, 1);
-    assert!(!engine.is_ahead(0));
+    assert!(!engine.should_wait(0));
     observe(&mut engine, 0, 2, 10 * WINDOW + 2);
-    assert!(engine.is_ahead(0) && !engine.is_ahead(1));
+    assert!(engine.should_wait(0) && !engine.should_wait(1));
+}
+
+#[test]
+fn a_partition_that_was_far_ahead_is_read_again_all_the_same() {
+    let ahead = Progress { max_event_time: Some(500), ..Progress::starting_at(40) };
+    let behind = Progress { max_event_time: Some(5), ..Progress::starting_at(3) };
+    let mut engine = Engine::new(definition(0), [(0, 0, ahead), (1, 2, behind)]);
+    assert!(!engine.should_wait(0) && !engine.should_wait(1));
+    observe(&mut engine, 1, 2, 5);
+    assert!(!engine.should_wait(0), "nobody else can go on before it has come to its position");
+    assert!(engine.should_wait(1));
+    observe(&mut engine, 0, 39, 500);
+    assert!(engine.should_wait(0) && !engine.should_wait(1));
 }

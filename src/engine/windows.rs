@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// Whether this partition has come to where it was before the restart.
-    pub fn caught_up_with_itself(&self, partition: i32) -> bool {
+    fn caught_up_with_itself(&self, partition: i32) -> bool {
         self.partitions.get(&partition).is_none_or(|partition| !partition.replaying())
     }
 
@@ -278,8 +278,15 @@ impl Engine {
         }
     }
 
-    /// Whether a partition is so far ahead of the others that it should wait for them.
-    pub fn is_ahead(&self, partition: i32) -> bool {
+    /// Whether a partition should wait for the others: it is far ahead of them, or has come to where it was before the restart
+    /// and they have not.
+    ///
+    /// While records are read again, being ahead does not count: the others wait for this partition then, not for time to pass.
+    pub fn should_wait(&self, partition: i32) -> bool {
+        if self.replaying() { self.caught_up_with_itself(partition) } else { self.is_ahead(partition) }
+    }
+
+    fn is_ahead(&self, partition: i32) -> bool {
         let Some(time) = self.partitions.get(&partition).and_then(|partition| partition.progress.max_event_time) else {
             return false;
         };
