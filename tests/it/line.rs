@@ -124,6 +124,8 @@ impl Druid {
             wait_for("its tasks to end", LIMIT, || {
                 let states = ["running", "pending", "waiting"];
                 let left = states.iter().any(|state| !self.tasks_of(name, &format!("&state={state}")).is_empty());
+                // Druid needs seconds for it: no need to ask all the time.
+                thread::sleep(Duration::from_millis(if left { 500 } else { 0 }));
                 (!left).then_some(())
             });
             self.ask(&Method::DELETE, &format!("coordinator/v1/datasources/{name}"));
