@@ -3,7 +3,9 @@
 //! * [`errors`] needs no server and runs with every `cargo test`.
 //! * [`kafka`] and [`kills`] run against the servers of `tests/stack` and are ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
+//! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
 
 mod errors;
 mod harness;
 mod kafka;
+mod line;
