@@ -174,7 +174,10 @@ impl Superset {
             for (name, value) in &self.headers {
                 request = request.header(*name, value);
             }
-            body.iter().fold(request, |request, body| request.json(body))
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            request
         })
     }
 
