@@ -44,6 +44,13 @@ impl Override {
             Error::new(Kind::Usage, format!("-X {text}: a value is missing"))
                 .hint("write -X property=value, for example -X debug=broker")
         })?;
+        if ["password", "secret"].iter().any(|word| key.ends_with(word)) {
+            return Err(Error::new(Kind::Usage, format!("-X {key}=...: every user of this machine can read a command line"))
+                .hint(format!(
+                    "set PIPELINE_KAFKA_PROPERTIES_{} instead, or -X {key}_file=PATH",
+                    key.replace('.', "_").to_uppercase()
+                )));
+        }
         Ok(Self { origin: format!("-X {key}"), path: format!("kafka.properties.{key}"), value: value.into() })
     }
 
@@ -216,5 +223,9 @@ mod tests {
         let error = Override::from_flag("druid.password=x").unwrap_err();
         assert_eq!(error.kind, Kind::Usage);
         assert!(error.hint.unwrap().contains("PIPELINE_DRUID_PASSWORD"));
+        let error = Override::from_property("sasl.password=x").unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
+        assert!(error.hint.unwrap().contains("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD"));
+        assert!(Override::from_property("sasl.password_file=x").is_ok());
     }
 }
