@@ -111,6 +111,9 @@ impl<'a> Session<'a> {
     pub fn run(mut self) -> Result<Outcome> {
         loop {
             let lull = self.read_batch()?;
+            if self.work.engine.replaying() {
+                self.pass_control_records();
+            }
             if self.watched_at.elapsed() >= WATCH_INTERVAL {
                 self.watched_at = Instant::now();
                 self.watch_partitions();
@@ -145,6 +148,13 @@ impl<'a> Session<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// Where the log ends with control records, no record comes that would end the replay.
+    fn pass_control_records(&mut self) {
+        for (partition, position) in self.source.positions() {
+            self.work.engine.read_up_to(partition, position);
+        }
     }
 
     fn position(&self, positions: &BTreeMap<i32, i64>, partition: i32) -> i64 {

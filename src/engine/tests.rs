@@ -243,6 +243,21 @@ fn partitions_closed_by_different_instances_are_asked_each_for_itself() {
 }
 
 #[test]
+fn a_replay_ends_where_the_log_does_even_without_a_record_there() {
+    let progress = Progress { closed_through: 20, ..Progress::starting_at(4) };
+    let mut engine = Engine::new(definition(0), [(0, 0, progress)]);
+    for (offset, time_ms) in [(0, 5), (1, 25), (2, 35)] {
+        observe(&mut engine, 0, offset, time_ms);
+    }
+    engine.read_up_to(0, 3);
+    assert!(engine.replaying());
+    engine.read_up_to(0, 4);
+    assert!(!engine.replaying());
+    assert_eq!(engine.take_rows().iter().map(|row| row.start_ms).collect::<Vec<_>>(), [20]);
+    assert_eq!(engine.commits()[0].progress.position, 4);
+}
+
+#[test]
 fn a_partition_far_ahead_should_wait() {
     let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
     observe(&mut engine, 0, 0, 0);

@@ -146,6 +146,15 @@ impl Engine {
         !old
     }
 
+    /// Takes note that a partition was read up to this offset, though the last ones may hold no record for us: a transaction ends
+    /// with a record of Kafka's own.
+    pub fn read_up_to(&mut self, partition: i32, offset: i64) {
+        let Some(partition) = self.partitions.get_mut(&partition) else { return };
+        let old = partition.replaying();
+        partition.progress.position = partition.progress.position.max(offset);
+        self.after_replay(old);
+    }
+
     fn in_range(&self, event: &Event<'_>) -> bool {
         let latest = event.kafka_time_ms.map_or(TIME_RANGE, |time| time.saturating_add(self.definition.max_future_ms));
         (-TIME_RANGE..=latest.min(TIME_RANGE)).contains(&event.time_ms)
