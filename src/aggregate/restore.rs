@@ -30,6 +30,9 @@ struct Stamp {
 
 const VERSION: u32 = 1;
 
+/// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
+pub const UNFINISHED_RESET: &str = "reset";
+
 /// What committed progress is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -47,6 +50,8 @@ pub enum Start {
     Committed,
     /// At the earliest record, whatever was committed.
     Earliest,
+    /// The same, once the sink is emptied.
+    Reset,
     /// At the topic's end: what is there now is left out.
     Latest,
     /// At the earliest record, leaving out the windows that end at or before this time.
@@ -140,6 +145,9 @@ impl Identity {
     }
 
     fn check(&self, partition: i32, offset: i64, metadata: &str, ends: Ends) -> Result<Progress> {
+        if metadata == UNFINISHED_RESET {
+            return Err(refuse(Kind::DataLoss, "a --reset was not finished: the sink may be emptied or not".into()));
+        }
         let stamp: Stamp =
             serde_json::from_str(metadata).ok().filter(|stamp: &Stamp| stamp.version == VERSION).ok_or_else(|| {
                 refuse(
@@ -188,7 +196,7 @@ fn begin(partition: i32, found: &Found, start: Start) -> (i32, i64, Progress) {
         Start::Latest => (partition, high, Progress::starting_at(high)),
         // What is in the log now counts as read before, so that what lies in closed windows is passed over, not dead-lettered.
         Start::After(time) => (partition, low, Progress { closed_through: time.0, ..Progress::starting_at(high) }),
-        Start::Committed | Start::Earliest => (partition, low, Progress::starting_at(low)),
+        Start::Committed | Start::Earliest | Start::Reset => (partition, low, Progress::starting_at(low)),
     }
 }
 
@@ -252,6 +260,7 @@ mod tests {
         };
         let cases = [
             (Found { committed: Some((5, String::new())), ends: good }, Kind::DataLoss, "not committed by this program"),
+            (Found { committed: Some((5, UNFINISHED_RESET.into())), ends: good }, Kind::DataLoss, "was not finished"),
             (
                 other(|stamp| stamp.definition = "window 1 ms".into()),
                 Kind::Config,

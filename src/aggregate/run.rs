@@ -135,10 +135,10 @@ impl Job {
         Self { until_caught_up: true, close_all, ..self }
     }
 
-    /// Empties the sink, so that everything can be done again.
-    pub async fn reset(self) -> Result<Self> {
-        Cluster::new(&self.kafka, "read_committed")?.empty(&self.aggregate.sink).await?;
-        Ok(Self { start: Start::Earliest, ..self })
+    /// The same job, but it first empties the sink and does everything again.
+    #[must_use]
+    pub fn reset(self) -> Self {
+        Self { start: Start::Reset, ..self }
     }
 
     /// Runs the job to its end. Blocks: call it on a thread of its own.

@@ -12,7 +12,7 @@ use rdkafka::message::BorrowedMessage;
 use super::dead_letter::DeadLetter;
 use super::idle::IdleWatch;
 use super::reader::{Reader, Unreadable};
-use super::restore::{Found, Identity, Start};
+use super::restore::{Found, Identity, Start, UNFINISHED_RESET};
 use super::run::{Control, EndWatch, Job, Outcome, Snapshot};
 use crate::config::{Late, Poison};
 use crate::engine::{Commit, Engine, Event, Row, Verdict};
@@ -95,6 +95,9 @@ impl<'a> Session<'a> {
             starts,
         };
         session.work.count.replay_total = session.work.engine.left_to_replay();
+        if start == Start::Reset {
+            session.empty_sink(&cluster)?;
+        }
         if restored.baseline {
             session.commit()?;
         }
@@ -105,6 +108,15 @@ impl<'a> Session<'a> {
             session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
         }
         Ok(session)
+    }
+
+    /// Empties the sink; nobody else can write rows to it any more. Until the baseline is committed, a restart is refused: the old
+    /// offsets would leave the rows out, and none at all would not tell how much of the sink is gone.
+    fn empty_sink(&mut self, cluster: &Cluster) -> Result<()> {
+        let offsets = self.source.list(self.starts.clone(), |_| Ok(Some(UNFINISHED_RESET.to_owned())))?;
+        self.producer.commit([], &offsets, &self.source.group_metadata()?)?;
+        let job = self.work.job;
+        Ok(job.runtime.block_on(cluster.empty(&job.aggregate.sink))?)
     }
 
     /// Reads, aggregates and commits until there is a reason to end.

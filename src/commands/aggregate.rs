@@ -16,7 +16,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
         job = job.until_caught_up(args.close_all);
     }
     if args.reset {
-        job = job.reset().await?;
+        job = job.reset();
     }
     eprintln!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();
