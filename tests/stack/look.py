@@ -86,6 +86,8 @@ def look(browser, url, png, expected):
     try:
         log_in(browser, urllib.parse.urljoin(url, "/login/"), begin + SECONDS)
         browser.get(url)
+        if browser.title.startswith("404"):
+            raise Unseen("there is no such page")
         charts = await_charts(browser, expected, begin + SECONDS)
         picture = await_stillness(browser, begin + SECONDS)
     except Unseen:
@@ -106,9 +108,11 @@ def log_in(browser, url, deadline):
     browser.find_element(By.CSS_SELECTOR, "#password").send_keys(os.environ.get("PIPELINE_SUPERSET_PASSWORD", "admin"))
     browser.find_element(By.CSS_SELECTOR, "[data-test=login-button]").click()
     while "/login" in urllib.parse.urlsplit(browser.current_url).path:
-        error = browser.execute_script(PAGE)["error"]
-        if error or time.monotonic() > deadline:
-            raise Unseen(f"login as the user failed: {error or 'no answer'}")
+        # The form comes anew, and empty.
+        if browser.execute_script("return document.querySelector('#password')?.value") == "":
+            raise Unseen("user and password are refused")
+        if time.monotonic() > deadline:
+            raise Unseen(f"after {SECONDS} s the login is not done")
         time.sleep(0.2)
 
 
