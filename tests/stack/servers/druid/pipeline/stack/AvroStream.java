@@ -129,7 +129,7 @@ public final class AvroStream implements DruidModule {
         return new GenericDatumReader<GenericRecord>(schema)
             .read(null, DecoderFactory.get().binaryDecoder(message, HEADER, message.length - HEADER, null));
       } catch (IOException | RuntimeException e) {
-        throw new ParseException(null, e, "the bytes are no record of schema %s", schema.getFullName());
+        throw new ParseException(null, e, "Fail to decode Avro message for schema: %s!", schema.getFullName());
       }
     }
 
