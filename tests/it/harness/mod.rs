@@ -10,9 +10,9 @@ mod topics;
 
 pub use avro::{Decoder, encode};
 pub use line::Line;
-pub use process::{Ended, Running, run};
+pub use process::{Ended, Running};
 pub use servers::{Servers, block_on};
-pub use sums::{Comparison, Sums, closed, compare, minute, rows, sums, sums_without};
+pub use sums::{Sums, closed, compare, rows, sums, sums_without};
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 
 use std::time::{Duration, Instant};

@@ -131,9 +131,3 @@ fn collect(mut pipe: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHan
     });
     (text, reader)
 }
-
-/// Runs the program to its end.
-#[track_caller]
-pub fn run(folder: &Path, arguments: &[&str], limit: Duration) -> Ended {
-    Running::start(folder, arguments, &[]).wait(limit)
-}
