@@ -5,6 +5,7 @@
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
 
+mod arrows;
 mod errors;
 mod harness;
 mod kafka;

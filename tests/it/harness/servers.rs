@@ -33,11 +33,6 @@ impl Servers {
         self.variable("PIPELINE_KAFKA_BOOTSTRAP_SERVERS")
     }
 
-    /// The registry's address.
-    pub fn registry(&self) -> &str {
-        self.variable("PIPELINE_REGISTRY_URL")
-    }
-
     /// All of them as (table, key, value) of a pipeline file.
     pub fn settings(&self) -> impl Iterator<Item = (String, String, &str)> {
         self.variables.iter().filter_map(|(name, value)| {
