@@ -5,6 +5,7 @@ mod kills;
 mod poison;
 mod refusals;
 mod resets;
+mod restarts;
 mod rows;
 mod starts;
 
