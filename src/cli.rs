@@ -8,12 +8,21 @@ use crate::aggregate::Start;
 use crate::config::{Instant, Millis};
 use crate::error::EXIT_CODES;
 
+/// The way from nothing to the dashboard.
+const EXAMPLES: &str = "\
+From nothing to the dashboard:
+  pipeline produce --backfill 30m --count 1800   half an hour of made-up sales
+  pipeline aggregate --until-caught-up           their sums per store and minute
+  pipeline druid-ingest                          both topics into Druid
+  pipeline superset-bootstrap                    the dashboard, and its address
+  pipeline produce & pipeline aggregate          and now live";
+
 /// Avro events on Kafka to a live, proven dashboard.
 ///
 /// A pipeline file says what flows: source topic, windowed aggregate, Druid datasources, Superset charts. Without --config it
 /// is config/pipeline.toml, or the built-in SALES case: three stores, sales summed per store and minute.
 #[derive(Debug, Parser)]
-#[command(name = "pipeline", version, after_help = EXIT_CODES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "pipeline", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 110, disable_help_subcommand = true)]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
@@ -90,7 +99,7 @@ pub struct Aggregate {
     /// after=TIME (the earliest record, leaving out windows that end by TIME)
     #[arg(long, default_value = "committed", value_name = "WHERE")]
     pub start: Start,
-    /// Empty the sink and do it all again from the earliest record
+    /// Empty the sink and do it all again from the earliest record; dead letters are not emptied, and are written again
     #[arg(long, conflicts_with = "start")]
     pub reset: bool,
     /// Read to where the topic ends now, write what the watermark closes, and end

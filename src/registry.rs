@@ -69,7 +69,7 @@ impl Registry {
         match answer {
             Ok(schema) if schema.schema_type == SchemaType::Avro => Ok(Some(Registered { id: schema.id, schema: schema.schema })),
             Ok(schema) => Err(Error::new(Kind::Data, format!("{what}: the schema is {:?}, not Avro", schema.schema_type))),
-            Err(error) if matches!(code(&error), Some(40401..=40403)) => Ok(None),
+            Err(error) if matches!(code(&error), Some(404 | 40401..=40403)) => Ok(None),
             Err(error) => Err(self.explain(what, &error)),
         }
     }
@@ -89,6 +89,9 @@ impl Registry {
             )
             .hint("change the schema so that the subject's compatibility rule allows it, or use another topic"),
             (Some(said), Some(422)) => Error::new(Kind::Data, format!("{place}: {}", said.message)),
+            (Some(said), Some(status @ (429 | 500..=599))) => {
+                Error::new(Kind::Unreachable, format!("{place}: answered {status}: {}", said.message))
+            }
             (Some(said), Some(status)) => Error::new(Kind::Failed, format!("{place}: answered {status}: {}", said.message)),
             (None, Some(status)) => {
                 Error::new(Kind::Unreachable, format!("{place}: answered {status}, and not as a schema registry does"))

@@ -18,7 +18,7 @@ pub struct IdleWatch {
 
 #[derive(Debug, Clone, Copy)]
 struct Quiet {
-    position: i64,
+    last_event: Option<i64>,
     since: Instant,
     last: Instant,
 }
@@ -29,16 +29,17 @@ impl IdleWatch {
         Self { timeout, quiet: HashMap::new() }
     }
 
-    /// Takes in that at `now` the partition was read up to `position` while its log ended at `end`, and returns whether it is
-    /// idle; `None`: it is too early to tell.
-    pub fn observe(&mut self, partition: i32, position: i64, end: i64, now: Instant) -> Option<bool> {
-        if position < end {
+    /// Takes in that at `now` the partition was read to its end, or not, and that its last event was at this offset; returns
+    /// whether it is idle; `None`: it is too early to tell.
+    pub fn observe(&mut self, partition: i32, at_end: bool, last_event: Option<i64>, now: Instant) -> Option<bool> {
+        if !at_end {
             self.quiet.remove(&partition);
             return Some(false);
         }
-        let quiet = self.quiet.entry(partition).or_insert(Quiet { position, since: now, last: now });
-        if quiet.position != position || now.duration_since(quiet.last) > GAP {
-            *quiet = Quiet { position, since: now, last: now };
+        let begin = Quiet { last_event, since: now, last: now };
+        let quiet = self.quiet.entry(partition).or_insert(begin);
+        if quiet.last_event != last_event || now.duration_since(quiet.last) > GAP {
+            *quiet = begin;
         }
         quiet.last = now;
         (now.duration_since(quiet.since) >= self.timeout).then_some(true)
@@ -54,25 +55,26 @@ impl IdleWatch {
 mod tests {
     use super::*;
 
-    /// Feeds (seconds, position, end) and returns the last answer.
-    fn idle(observations: &[(u64, i64, i64)]) -> bool {
+    /// Feeds (seconds, read to the end, offset of the last event) and tells whether the partition is idle in the end.
+    fn idle(observations: &[(u64, bool, i64)]) -> bool {
         let begin = Instant::now();
         let mut watch = IdleWatch::new(Duration::from_secs(10));
-        let mut observe =
-            |(seconds, position, end): &(u64, i64, i64)| watch.observe(0, *position, *end, begin + Duration::from_secs(*seconds));
+        let mut observe = |(seconds, at_end, event): &(u64, bool, i64)| {
+            watch.observe(0, *at_end, Some(*event), begin + Duration::from_secs(*seconds))
+        };
         observations.iter().map(&mut observe).last().flatten() == Some(true)
     }
 
     #[test]
     fn silence_at_the_end_of_the_log_is_idle_after_the_timeout() {
-        assert!(!idle(&[(0, 5, 5), (4, 5, 5), (8, 5, 5)]));
-        assert!(idle(&[(0, 5, 5), (4, 5, 5), (8, 5, 5), (10, 5, 5)]));
+        assert!(!idle(&[(0, true, 5), (4, true, 5), (8, true, 5)]));
+        assert!(idle(&[(0, true, 5), (4, true, 5), (8, true, 5), (10, true, 5)]));
     }
 
     #[test]
-    fn a_backlog_a_new_record_or_a_gap_is_not_silence() {
-        assert!(!idle(&[(0, 5, 5), (4, 5, 6), (8, 5, 5), (10, 5, 5)]), "backlog");
-        assert!(!idle(&[(0, 5, 5), (4, 6, 6), (8, 6, 6), (10, 6, 6)]), "new record");
-        assert!(!idle(&[(0, 5, 5), (20, 5, 5)]), "no answers in between: suspended, or the broker was away");
+    fn a_backlog_a_new_event_or_a_gap_is_not_silence() {
+        assert!(!idle(&[(0, true, 5), (4, false, 5), (8, true, 5), (10, true, 5)]), "backlog");
+        assert!(!idle(&[(0, true, 5), (4, true, 6), (8, true, 6), (10, true, 6)]), "new event");
+        assert!(!idle(&[(0, true, 5), (20, true, 5)]), "no answers in between: suspended, or the broker was away");
     }
 }

@@ -128,16 +128,21 @@ impl Layout {
         }
     }
 
-    /// What committed progress is bound to: another window, key or measure makes other rows.
+    /// What committed progress is bound to: another time, window, key or measure makes other rows.
     pub fn identity(&self) -> String {
-        let Definition { window_ms, offset_ms, functions, .. } = &self.definition;
+        let Definition { window_ms, offset_ms, max_future_ms, functions, .. } = &self.definition;
         let groups: Vec<&str> = self.group_plan.fields().iter().map(|field| field.name.as_str()).collect();
         let measures: Vec<String> = functions
             .iter()
             .zip(&self.inputs)
             .map(|(function, input)| format!("{function:?}({})", input.map_or("", |place| &self.wanted[place])))
             .collect();
-        format!("window {window_ms} ms + {offset_ms} ms by {} of {}", groups.join(", "), measures.join(", "))
+        format!(
+            "window {window_ms} ms + {offset_ms} ms over {} (at most {max_future_ms} ms ahead) by {} of {}",
+            self.wanted[0],
+            groups.join(", "),
+            measures.join(", ")
+        )
     }
 }
 
@@ -340,7 +345,7 @@ mod tests {
     fn another_window_is_another_identity() {
         let (mut aggregate, schema) = sales();
         let one = Layout::new(&aggregate, &schema, "sale_ts").unwrap().identity();
-        assert_eq!(one, "window 60000 ms + 0 ms by store_id of Sum(sale_amount)");
+        assert_eq!(one, "window 60000 ms + 0 ms over sale_ts (at most 60000 ms ahead) by store_id of Sum(sale_amount)");
         aggregate.window = config::Millis(30_000);
         assert_ne!(one, Layout::new(&aggregate, &schema, "sale_ts").unwrap().identity());
     }

@@ -21,6 +21,24 @@ pub enum Unreadable {
     },
 }
 
+/// What the registry says of a schema id.
+#[derive(Debug)]
+pub enum Writer<'a> {
+    /// The writer's schema, JSON.
+    Schema(&'a str),
+    /// There is no such id.
+    Unknown,
+    /// There is one, but no record can be read by it; why.
+    Unfit(String),
+}
+
+/// Why there is no plan for a schema id.
+#[derive(Debug)]
+enum NoPlan {
+    Unknown,
+    Unfit(String),
+}
+
 /// What of a record goes into the engine.
 #[derive(Debug, Default)]
 pub struct Decoded {
@@ -36,7 +54,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Reader {
     layout: Arc<Layout>,
-    plans: HashMap<u32, Result<Plan, String>>,
+    plans: HashMap<u32, Result<Plan, NoPlan>>,
     decoded: Decoded,
 }
 
@@ -53,11 +71,14 @@ impl Reader {
         Self { layout, plans: HashMap::new(), decoded: Decoded::default() }
     }
 
-    /// Takes note of the schema of an id; `None`: the registry does not know the id.
-    pub fn learn(&mut self, id: u32, schema: Option<&str>) {
-        let plan = match schema {
-            Some(schema) => Plan::compile(schema, &self.layout.wanted).map_err(|error| error.to_string()),
-            None => Err(String::new()),
+    /// Takes note of what the registry says of an id.
+    pub fn learn(&mut self, id: u32, writer: Writer<'_>) {
+        let plan = match writer {
+            Writer::Schema(schema) => {
+                Plan::compile(schema, &self.layout.wanted).map_err(|error| NoPlan::Unfit(format!("schema id {id}: {error}")))
+            }
+            Writer::Unknown => Err(NoPlan::Unknown),
+            Writer::Unfit(reason) => Err(NoPlan::Unfit(reason)),
         };
         self.plans.insert(id, plan);
     }
@@ -68,10 +89,10 @@ impl Reader {
         let (id, datum) = wire::split(value).map_err(|error| poison(error.cause(), error.to_string()))?;
         let plan = match self.plans.get(&id) {
             None => return Err(Unreadable::Schema(id)),
-            Some(Err(reason)) if reason.is_empty() => {
+            Some(Err(NoPlan::Unknown)) => {
                 return Err(poison("unknown-schema", format!("the registry does not know schema id {id}")));
             }
-            Some(Err(reason)) => return Err(poison("wrong-schema", format!("schema id {id}: {reason}"))),
+            Some(Err(NoPlan::Unfit(reason))) => return Err(poison("wrong-schema", reason.as_str())),
             Some(Ok(plan)) => plan,
         };
         let mut few = [Scalar::Null; FEW];
@@ -167,7 +188,7 @@ mod tests {
         let (mut reader, schema) = reader();
         let value = sale(&schema, 7);
         assert_eq!(reader.read(Some(&value)).unwrap_err(), Unreadable::Schema(7));
-        reader.learn(7, Some(&schema));
+        reader.learn(7, Writer::Schema(&schema));
         let decoded = reader.read(Some(&value)).unwrap();
         assert_eq!((decoded.time_ms, decoded.values.as_slice()), (1_700_000_000_000, &[Some(Number::Int(250))][..]));
         assert_eq!(decoded.group, [6, b'A', b'B', b'C']);
@@ -176,9 +197,9 @@ mod tests {
     #[test]
     fn each_poison_has_its_cause() {
         let (mut reader, schema) = reader();
-        reader.learn(7, Some(&schema));
-        reader.learn(8, None);
-        reader.learn(9, Some(r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#));
+        reader.learn(7, Writer::Schema(&schema));
+        reader.learn(8, Writer::Unknown);
+        reader.learn(9, Writer::Schema(r#"{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}"#));
         let value = sale(&schema, 7);
         let mut trailing = value.clone();
         trailing.push(0);
@@ -208,7 +229,7 @@ mod tests {
         let schema = r#"{"type":"record","name":"StoreSale","namespace":"com.acosom","fields":[
             {"name":"sale_ts","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"till","type":["null","string"]},
             {"name":"sale_amount","type":["null","long"]},{"name":"store_id","type":"string"}]}"#;
-        reader.learn(3, Some(schema));
+        reader.learn(3, Writer::Schema(schema));
         let encoder = Encoder::compile(schema).unwrap();
         let mut value = vec![0, 0, 0, 0, 3];
         encoder.encode(&[Scalar::Long(-1), Scalar::Str("x"), Scalar::Null, Scalar::Str("ABC")], &mut value).unwrap();

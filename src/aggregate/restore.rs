@@ -25,7 +25,6 @@ struct Stamp {
     position: i64,
     closed_through: i64,
     max_event_time: Option<i64>,
-    idle: bool,
 }
 
 const VERSION: u32 = 1;
@@ -93,9 +92,9 @@ pub struct Restored {
 impl Identity {
     /// The metadata to commit beside a partition's offset.
     pub fn stamp(&self, commit: &Commit) -> Result<String> {
-        let Progress { position, closed_through, max_event_time, idle } = commit.progress;
+        let Progress { position, closed_through, max_event_time } = commit.progress;
         let (definition, topic_id) = (self.definition.clone(), self.topic_id.clone());
-        let stamp = Stamp { version: VERSION, definition, topic_id, position, closed_through, max_event_time, idle };
+        let stamp = Stamp { version: VERSION, definition, topic_id, position, closed_through, max_event_time };
         let text = serde_json::to_string(&stamp).map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
         if text.len() > METADATA_CAP {
             return Err(Error::new(
@@ -179,14 +178,7 @@ impl Identity {
             );
             return Err(refuse(Kind::DataLoss, what));
         }
-        // A backlog is no silence: only a partition that is still read to its end stays idle.
-        let idle = stamp.idle && stamp.position >= ends.high;
-        Ok(Progress {
-            position: stamp.position,
-            closed_through: stamp.closed_through,
-            max_event_time: stamp.max_event_time,
-            idle,
-        })
+        Ok(Progress { position: stamp.position, closed_through: stamp.closed_through, max_event_time: stamp.max_event_time })
     }
 }
 
@@ -216,7 +208,7 @@ mod tests {
     }
 
     fn progress(position: i64) -> Progress {
-        Progress { position, closed_through: 60_000, max_event_time: Some(65_000), idle: true }
+        Progress { position, closed_through: 60_000, max_event_time: Some(65_000) }
     }
 
     fn committed(offset: i64, position: i64, ends: Ends) -> Found {
@@ -232,12 +224,6 @@ mod tests {
     fn what_was_committed_comes_back() {
         let restored = restore(committed(5, 9, Ends { low: 0, high: 9 })).unwrap();
         assert_eq!(restored, Restored { assigned: vec![(0, 5, progress(9))], baseline: false });
-    }
-
-    #[test]
-    fn a_partition_with_a_backlog_is_not_idle() {
-        let restored = restore(committed(5, 9, Ends { low: 0, high: 10 })).unwrap();
-        assert!(!restored.assigned[0].2.idle);
     }
 
     #[test]

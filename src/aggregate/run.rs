@@ -1,7 +1,7 @@
 //! Preparing the job, and running session after session until it is done.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ impl Job {
         let source = config.source(Some(&aggregate.source))?;
         let cluster = Cluster::new(&config.kafka, "read_committed")?;
         let partitions = cluster.existing(&source.topic)?;
-        refuse_compacted(&cluster, &source.topic).await?;
+        refuse_compacted(&cluster, &source.topic, "sums over it would be wrong, since older records of a key vanish").await?;
         let registry = Registry::new(&config.registry)?;
         let subject = format!("{}-value", source.topic);
         let schema = registry.latest(&subject).await?.ok_or_else(|| {
@@ -110,9 +110,12 @@ impl Job {
         let key_id = registry.register(&format!("{}-key", aggregate.sink), &layout.key_schema).await?;
         let value_id = registry.register(&format!("{}-value", aggregate.sink), &layout.value_schema).await?;
         let dead_letters = aggregate.dead_letter_topic();
-        for (name, partitions) in [(aggregate.sink.as_str(), partitions), (dead_letters.as_str(), 1)] {
-            cluster.ensure(&TopicSpec { name, partitions, settings: &[("cleanup.policy", "delete")] }).await?;
-        }
+        let delete = ("cleanup.policy", "delete");
+        cluster.ensure(&TopicSpec { name: &aggregate.sink, partitions, settings: &[delete] }).await?;
+        refuse_compacted(&cluster, &aggregate.sink, "of each key it would keep the last window only").await?;
+        // A dead letter is larger than the record that it holds.
+        let large = ("max.message.bytes", "8388608");
+        cluster.ensure(&TopicSpec { name: &dead_letters, partitions: 1, settings: &[delete, large] }).await?;
         Ok(Self {
             kafka: config.kafka.clone(),
             aggregate: aggregate.clone(),
@@ -166,27 +169,32 @@ impl Job {
     }
 }
 
-/// Compaction removes records that sums need.
-async fn refuse_compacted(cluster: &Cluster, topic: &str) -> Result<()> {
+/// Compaction removes records that sums need, and sums that readers need.
+async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<()> {
     match cluster.setting(topic, "cleanup.policy").await? {
         Some(policy) if policy.contains("compact") => {
-            Err(Error::new(Kind::DataLoss, format!("topic {topic} is compacted (cleanup.policy={policy}): sums over it would be wrong, since older records of a key vanish"))
-                .hint("aggregate a topic with cleanup.policy=delete"))
+            let what = format!("topic {topic} is compacted (cleanup.policy={policy}): {why}");
+            Err(Error::new(Kind::DataLoss, what).hint("use a topic with cleanup.policy=delete"))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => {
+            tracing::warn!("the broker does not tell whether topic {topic} is compacted; if it is, records and rows vanish");
+            Ok(())
+        }
     }
 }
 
 /// Asks for the ends of partitions, again and again, on a thread of its own: a question to a broker may take long.
 pub(super) struct EndWatch {
     ends: Arc<Mutex<BTreeMap<i32, (i64, Instant)>>>,
+    partitions: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
 impl EndWatch {
     pub fn start(cluster: Cluster, topic: &str, partitions: Vec<i32>) -> Self {
-        let watch = Self { ends: Arc::default(), stop: Arc::default() };
-        let (ends, stop, topic) = (watch.ends.clone(), watch.stop.clone(), topic.to_owned());
+        let watch = Self { ends: Arc::default(), partitions: Arc::default(), stop: Arc::default() };
+        let (ends, count, stop, topic) = (watch.ends.clone(), watch.partitions.clone(), watch.stop.clone(), topic.to_owned());
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 for partition in &partitions {
@@ -195,10 +203,18 @@ impl EndWatch {
                         ends.lock().unwrap_or_else(PoisonError::into_inner).insert(*partition, (found.high, asked_at));
                     }
                 }
+                if let Ok(Some(found)) = cluster.partitions(&topic) {
+                    count.store(usize::try_from(found).unwrap_or(0), Ordering::Relaxed);
+                }
                 std::thread::park_timeout(WATCH_PAUSE);
             }
         });
         watch
+    }
+
+    /// How many partitions the topic has; 0 as long as that is not known.
+    pub fn partitions(&self) -> usize {
+        self.partitions.load(Ordering::Relaxed)
     }
 
     /// The last answer for each partition, and when it was asked for.

@@ -11,7 +11,7 @@ use rdkafka::message::BorrowedMessage;
 
 use super::dead_letter::DeadLetter;
 use super::idle::IdleWatch;
-use super::reader::{Reader, Unreadable};
+use super::reader::{Reader, Unreadable, Writer};
 use super::restore::{Found, Identity, Start, UNFINISHED_RESET};
 use super::run::{Control, EndWatch, Job, Outcome, Snapshot};
 use crate::config::{Late, Poison};
@@ -31,6 +31,10 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const COMMIT_ROWS: usize = 50_000;
 /// With no rows to write, progress is committed this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// With nothing new at all, progress is committed this often, since Kafka forgets offsets after a week (`offsets.retention.minutes`).
+const KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// A run that must come to an end is ended if nothing moves for this long.
+const STALL: Duration = Duration::from_secs(60);
 /// How often silent partitions are looked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// How often, and how far apart, the registry is asked for a schema before giving up.
@@ -61,6 +65,10 @@ pub(super) struct Session<'a> {
     ends: Option<EndWatch>,
     /// With `--until-caught-up`: the offsets to read to.
     goal: Option<BTreeMap<i32, i64>>,
+    /// The partitions that were read to there.
+    at_goal: BTreeSet<i32>,
+    /// When the positions last moved, and where they were.
+    moved: (Instant, BTreeMap<i32, i64>),
     watched_at: Instant,
     committed_at: Instant,
     committed: Vec<Commit>,
@@ -89,6 +97,8 @@ impl<'a> Session<'a> {
             idle: IdleWatch::new(job.aggregate.idle_timeout.to_std()),
             ends: None,
             goal: None,
+            at_goal: BTreeSet::new(),
+            moved: (now, BTreeMap::new()),
             watched_at: now,
             committed_at: now,
             committed: Vec::new(),
@@ -128,7 +138,8 @@ impl<'a> Session<'a> {
             }
             if self.watched_at.elapsed() >= WATCH_INTERVAL {
                 self.watched_at = Instant::now();
-                self.watch_partitions();
+                self.check_progress()?;
+                self.watch_partitions()?;
                 self.control.publish(self.snapshot());
             }
             self.steer()?;
@@ -154,19 +165,37 @@ impl<'a> Session<'a> {
                 None if count > 0 => self.source.poll(LULL),
                 other => other,
             };
-            match next {
-                None => return Ok(true),
-                Some(record) => self.work.take(&record?)?,
+            let Some(record) = next else { return Ok(true) };
+            let record = record?;
+            if !self.is_past_goal(&record) {
+                self.work.take(&record)?;
             }
         }
         Ok(false)
     }
 
-    /// Where the log ends with control records, no record comes that would end the replay.
+    /// What came after the session began is the next run's: it would close windows that other partitions still have records for.
+    fn is_past_goal(&self, record: &BorrowedMessage<'_>) -> bool {
+        self.goal.as_ref().and_then(|goal| goal.get(&record.partition())).is_some_and(|end| record.offset() >= *end)
+    }
+
+    /// Where the log ends with control records, no record comes that would move the position past them.
     fn pass_control_records(&mut self) {
         for (partition, position) in self.source.positions() {
-            self.work.engine.read_up_to(partition, position);
+            let end = self.goal.as_ref().and_then(|goal| goal.get(&partition)).copied().unwrap_or(i64::MAX);
+            self.work.engine.read_up_to(partition, position.min(end));
         }
+    }
+
+    /// A run that must come to an end, or a replay, in which nothing moves any more: the broker is away, and librdkafka would wait
+    /// for ever.
+    fn check_progress(&mut self) -> Result<()> {
+        let positions = self.source.positions();
+        let must_move = self.goal.is_some() || self.work.engine.replaying();
+        if positions != self.moved.1 || !must_move {
+            self.moved = (Instant::now(), positions);
+        }
+        if self.moved.0.elapsed() < STALL { Ok(()) } else { Err(self.source.stalled(STALL).into()) }
     }
 
     fn position(&self, positions: &BTreeMap<i32, i64>, partition: i32) -> i64 {
@@ -174,25 +203,31 @@ impl<'a> Session<'a> {
     }
 
     /// Looks for partitions that have fallen silent, and closes the windows of a stream that has stopped.
-    fn watch_partitions(&mut self) {
-        let Some(ends) = &self.ends else { return };
+    fn watch_partitions(&mut self) -> Result<()> {
+        let Some(ends) = &self.ends else { return Ok(()) };
+        if ends.partitions() > self.starts.len() {
+            let what = format!("topic {} has more partitions now", self.work.job.aggregate.source);
+            return Err(Broken::StartOver(Error::new(Kind::Failed, what)));
+        }
         let ends = ends.latest();
         let positions = self.source.positions();
         for (partition, (end, asked_at)) in ends {
-            if self.paused.contains(&partition) {
+            let at_end = self.position(&positions, partition) >= end;
+            let last_event = self.work.engine.last_event(partition);
+            if at_end && self.paused.contains(&partition) {
                 self.idle.forget(partition);
-            } else if let Some(idle) = self.idle.observe(partition, self.position(&positions, partition), end, asked_at) {
+            } else if let Some(idle) = self.idle.observe(partition, at_end, last_event, asked_at) {
                 self.work.engine.set_idle(partition, idle);
             }
         }
         self.work.engine.close_by_wall_clock(chrono::Utc::now().timestamp_millis());
+        Ok(())
     }
 
     /// Lets partitions wait that are far ahead of the others, or done replaying while others are not.
     fn steer(&mut self) -> crate::error::Result<()> {
-        let engine = &self.work.engine;
         for partition in self.starts.keys() {
-            let wait = engine.should_wait(*partition);
+            let wait = self.work.engine.should_wait(*partition) || self.at_goal.contains(partition);
             if wait != self.paused.contains(partition) {
                 self.source.set_paused(*partition, wait)?;
                 if wait {
@@ -213,6 +248,7 @@ impl<'a> Session<'a> {
         for (partition, end) in goal {
             let reached = self.position(&positions, *partition) >= *end;
             if reached {
+                self.at_goal.insert(*partition);
                 self.work.engine.set_idle(*partition, true);
             }
             all &= reached;
@@ -229,7 +265,7 @@ impl<'a> Session<'a> {
         if pending > 0 {
             return lull || since >= COMMIT_INTERVAL || pending >= COMMIT_ROWS;
         }
-        since >= PROGRESS_INTERVAL && self.work.engine.commits() != self.committed
+        since >= KEEP_INTERVAL || since >= PROGRESS_INTERVAL && self.work.engine.commits() != self.committed
     }
 
     fn finish(mut self, outcome: Outcome) -> Result<Outcome> {
@@ -243,6 +279,7 @@ impl<'a> Session<'a> {
 
     /// One transaction: the rows of the windows closed since the last, the dead letters, and every partition's progress.
     fn commit(&mut self) -> Result<()> {
+        self.pass_control_records();
         let rows = self.work.engine.take_rows();
         let commits = self.work.engine.commits();
         let encoded = self.work.encode(&rows)?;
@@ -360,20 +397,26 @@ impl Work<'_> {
     }
 
     fn fetch_schema(&mut self, id: u32) -> Result<()> {
+        // Ids are Java ints: what is no such number was never given out, and registries answer it as they like.
+        if i32::try_from(id).is_err() {
+            self.reader.learn(id, Writer::Unknown);
+            return Ok(());
+        }
         let mut attempt = 1;
         loop {
             match self.job.runtime.block_on(self.job.registry.by_id(id)) {
-                Ok(found) => {
-                    self.reader.learn(id, found.as_ref().map(|schema| schema.schema.as_str()));
-                    return Ok(());
-                }
+                Ok(Some(found)) => self.reader.learn(id, Writer::Schema(&found.schema)),
+                Ok(None) => self.reader.learn(id, Writer::Unknown),
+                Err(error) if error.kind == Kind::Data => self.reader.learn(id, Writer::Unfit(error.message)),
                 Err(error) if error.kind == Kind::Unreachable && attempt < SCHEMA_ATTEMPTS => {
                     tracing::warn!("{error}; asking again");
                     attempt += 1;
                     std::thread::sleep(SCHEMA_PAUSE);
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             }
+            return Ok(());
         }
     }
 
@@ -407,7 +450,12 @@ impl Work<'_> {
         self.count.poison += 1;
         match self.job.aggregate.poison {
             Poison::Skip => {}
-            Poison::Fail => return Err(Broken::GiveUp(Error::new(Kind::Data, format!("a row does not fit the sink: {detail}")))),
+            Poison::Fail => {
+                let error = Error::new(Kind::Data, format!("a row does not fit the sink: {detail}"));
+                return Err(Broken::GiveUp(
+                    error.hint("make the field a long in the source's schema, or set poison = \"dead-letter\""),
+                ));
+            }
             Poison::DeadLetter => self.letters.push(DeadLetter {
                 cause: "overflow",
                 detail,
@@ -429,7 +477,7 @@ fn look(job: &Job, source: &Source, cluster: &Cluster) -> crate::error::Result<(
         .into_iter()
         .map(|(partition, ends)| (partition, Found { committed: committed.remove(&partition).flatten(), ends }))
         .collect();
-    let sink_has_rows = cluster.ends(&job.aggregate.sink)?.values().any(|ends| ends.high > ends.low);
+    let sink_has_rows = cluster.ends(&job.aggregate.sink)?.values().any(|ends| ends.high > 0);
     Ok((Identity { definition: job.layout.identity(), topic_id }, found, sink_has_rows))
 }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::Secret;
 use super::types::Config;
 use crate::error::{Error, Kind, Result};
 
@@ -21,8 +22,8 @@ pub struct Override {
     pub origin: String,
     /// `table.key`
     pub path: String,
-    /// Its text.
-    pub value: String,
+    /// Its text, which may be a password.
+    pub value: Secret,
 }
 
 impl Override {
@@ -31,11 +32,8 @@ impl Override {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             Error::new(Kind::Usage, format!("--set {text}: a value is missing")).hint("write --set table.key=value")
         })?;
-        if path.ends_with("password") {
-            return Err(Error::new(Kind::Usage, format!("--set {path}=...: every user of this machine can read a command line"))
-                .hint(format!("set {} instead, or --set {path}_file=PATH", env_name(path))));
-        }
-        Ok(Self { origin: format!("--set {path}"), path: path.into(), value: value.into() })
+        refuse_secret("--set", path, path)?;
+        Ok(Self { origin: format!("--set {path}"), path: path.into(), value: Secret::new(value) })
     }
 
     /// From `-X key=value`, a librdkafka property.
@@ -44,14 +42,8 @@ impl Override {
             Error::new(Kind::Usage, format!("-X {text}: a value is missing"))
                 .hint("write -X property=value, for example -X debug=broker")
         })?;
-        if ["password", "secret"].iter().any(|word| key.ends_with(word)) {
-            return Err(Error::new(Kind::Usage, format!("-X {key}=...: every user of this machine can read a command line"))
-                .hint(format!(
-                    "set PIPELINE_KAFKA_PROPERTIES_{} instead, or -X {key}_file=PATH",
-                    key.replace('.', "_").to_uppercase()
-                )));
-        }
-        Ok(Self { origin: format!("-X {key}"), path: format!("kafka.properties.{key}"), value: value.into() })
+        refuse_secret("-X", key, &format!("kafka.properties.{key}"))?;
+        Ok(Self { origin: format!("-X {key}"), path: format!("kafka.properties.{key}"), value: Secret::new(value) })
     }
 
     /// From an environment variable; `None` if it is not one of ours.
@@ -68,8 +60,17 @@ impl Override {
             Some((table, key)) => format!("{table}.{key}"),
             None => lower,
         };
-        Some(Self { origin: format!("environment variable {name}"), path, value: value.into() })
+        Some(Self { origin: format!("environment variable {name}"), path, value: Secret::new(value) })
     }
+}
+
+/// A command line is there for every user of the machine to read.
+fn refuse_secret(flag: &str, key: &str, path: &str) -> Result<()> {
+    if !["password", "secret", "key.pem"].iter().any(|word| key.ends_with(word)) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, format!("{flag} {key}=...: every user of this machine can read a command line"))
+        .hint(format!("set {} instead, or {flag} {key}_file=PATH", env_name(path))))
 }
 
 fn env_name(path: &str) -> String {
@@ -116,7 +117,7 @@ fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
         "password_file" => drop(at.remove("password")),
         _ => {}
     }
-    at.insert(key.into(), toml::Value::String(absolute(key, &one.value)));
+    at.insert(key.into(), toml::Value::String(absolute(key, one.value.expose())));
     Ok(())
 }
 
@@ -227,5 +228,7 @@ mod tests {
         assert_eq!(error.kind, Kind::Usage);
         assert!(error.hint.unwrap().contains("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD"));
         assert!(Override::from_property("sasl.password_file=x").is_ok());
+        assert!(Override::from_flag("kafka.properties.sasl.oauthbearer.client.secret=x").is_err());
+        assert!(Override::from_property("ssl.key.pem=x").is_err());
     }
 }

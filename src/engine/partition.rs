@@ -11,14 +11,12 @@ pub struct Progress {
     pub closed_through: i64,
     /// The greatest event time seen, ms; `None` before the first record.
     pub max_event_time: Option<i64>,
-    /// Whether the partition was silent, and so did not hold the watermark.
-    pub idle: bool,
 }
 
 impl Progress {
     /// Of a partition that nothing was read of.
     pub fn starting_at(position: i64) -> Self {
-        Self { position, closed_through: i64::MIN, max_event_time: None, idle: false }
+        Self { position, closed_through: i64::MIN, max_event_time: None }
     }
 }
 
@@ -37,6 +35,10 @@ pub struct Commit {
 #[derive(Debug)]
 pub(super) struct Partition {
     pub progress: Progress,
+    /// Whether it is silent, and so does not hold the watermark. Not kept over a restart: it may have ended in between.
+    pub idle: bool,
+    /// The offset of the last record that was an event.
+    pub last_event: Option<i64>,
     /// Records below this offset were read before the restart.
     pub replay_until: i64,
     /// The offset of the first record in each open window, by window start.
@@ -46,11 +48,19 @@ pub(super) struct Partition {
 impl Partition {
     pub fn restored(offset: i64, progress: Progress) -> Self {
         let replay_until = progress.position;
-        Self { progress: Progress { position: offset, ..progress }, replay_until, first_offsets: BTreeMap::new() }
+        let progress = Progress { position: offset, ..progress };
+        Self { progress, idle: false, last_event: None, replay_until, first_offsets: BTreeMap::new() }
     }
 
     pub fn replaying(&self) -> bool {
         self.progress.position < self.replay_until
+    }
+
+    /// Moves the position; returns whether that ended this partition's replay.
+    pub fn advance(&mut self, position: i64) -> bool {
+        let replaying = self.replaying();
+        self.progress.position = self.progress.position.max(position);
+        replaying && !self.replaying()
     }
 
     /// What a transaction says of this partition, whose number this is.

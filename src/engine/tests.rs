@@ -222,6 +222,37 @@ fn a_silent_stream_is_closed_by_the_wall_clock() {
 }
 
 #[test]
+fn a_stream_of_old_events_goes_on_after_a_pause() {
+    let mut engine = one_partition(5);
+    observe(&mut engine, 0, 0, 3);
+    engine.set_idle(0, true);
+    engine.close_by_wall_clock(1_000_000);
+    assert_eq!(engine.pending_rows(), 1);
+    assert_eq!(observe(&mut engine, 0, 1, 9), Verdict::Late);
+    assert_eq!(observe(&mut engine, 0, 2, 10), Verdict::Counted);
+}
+
+#[test]
+fn a_replay_that_ends_with_a_new_record_turns_closing_on() {
+    // The record before the position was Kafka's own: the first record that comes after it is new.
+    let mut engine = Engine::new(definition(0), [(0, 0, Progress { closed_through: 20, ..Progress::starting_at(4) })]);
+    observe(&mut engine, 0, 0, 25);
+    observe(&mut engine, 0, 4, 31);
+    assert_eq!(engine.take_rows().iter().map(|row| row.start_ms).collect::<Vec<_>>(), [20]);
+    observe(&mut engine, 0, 5, 45);
+    assert_eq!(engine.take_rows().iter().map(|row| row.start_ms).collect::<Vec<_>>(), [30]);
+}
+
+#[test]
+fn records_that_cannot_be_read_are_no_sign_of_life() {
+    let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
+    observe(&mut engine, 0, 0, 15);
+    engine.set_idle(1, true);
+    assert!(engine.reject(1, 0));
+    assert_eq!((engine.watermark(), engine.last_event(0), engine.last_event(1)), (Some(15), Some(0), None));
+}
+
+#[test]
 fn an_event_time_far_past_its_kafka_timestamp_moves_nothing() {
     let mut engine = one_partition(0);
     let event = Event { partition: 0, offset: 0, time_ms: 1_101, kafka_time_ms: Some(100), group: &[0], values: &[] };
@@ -233,8 +264,8 @@ fn an_event_time_far_past_its_kafka_timestamp_moves_nothing() {
 
 #[test]
 fn partitions_closed_by_different_instances_are_asked_each_for_itself() {
-    let ahead = Progress { position: 5, closed_through: 50, max_event_time: Some(55), idle: false };
-    let behind = Progress { position: 5, closed_through: 20, max_event_time: Some(25), idle: false };
+    let ahead = Progress { position: 5, closed_through: 50, max_event_time: Some(55) };
+    let behind = Progress { position: 5, closed_through: 20, max_event_time: Some(25) };
     let mut engine = Engine::new(definition(0), [(0, 5, ahead), (1, 5, behind)]);
     assert_eq!(observe(&mut engine, 0, 5, 45), Verdict::Late);
     assert_eq!(observe(&mut engine, 1, 5, 45), Verdict::Counted);

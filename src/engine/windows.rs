@@ -106,53 +106,57 @@ impl Engine {
         let in_range = self.in_range(event);
         let Some(partition) = self.partitions.get_mut(&event.partition) else { return Verdict::Old };
         let old = event.offset < partition.replay_until;
-        partition.progress.position = event.offset + 1;
-        if !in_range {
-            self.after_replay(old);
-            return if old { Verdict::Old } else { Verdict::OutOfRange };
+        let replay_ended = partition.advance(event.offset + 1);
+        let verdict = if in_range {
+            partition.idle = false;
+            partition.last_event = Some(event.offset);
+            self.count(start, event)
+        } else {
+            Verdict::OutOfRange
+        };
+        if replay_ended {
+            self.close_by_watermark();
         }
+        if old && verdict != Verdict::Counted { Verdict::Old } else { verdict }
+    }
+
+    /// Puts an event into its window, if that is open.
+    fn count(&mut self, start: i64, event: &Event<'_>) -> Verdict {
+        let Some(partition) = self.partitions.get_mut(&event.partition) else { return Verdict::Old };
         let progress = &mut partition.progress;
         let before = progress.max_event_time.unwrap_or(i64::MIN);
         progress.max_event_time = Some(before.max(event.time_ms));
-        progress.idle = false;
-        let verdict = if start + self.definition.window_ms <= progress.closed_through {
-            if old { Verdict::Old } else { Verdict::Late }
-        } else {
+        let late = start + self.definition.window_ms <= progress.closed_through;
+        if !late {
             partition.first_offsets.entry(start).or_insert(event.offset);
             self.add(start, event);
-            Verdict::Counted
-        };
+        }
         if before < self.alarm && self.alarm <= event.time_ms {
             self.close_by_watermark();
         }
-        self.after_replay(old);
-        verdict
-    }
-
-    /// If that was the last record to be read again, closing is on from here.
-    fn after_replay(&mut self, old: bool) {
-        if old {
-            self.close_by_watermark();
-        }
+        if late { Verdict::Late } else { Verdict::Counted }
     }
 
     /// Takes note of a record that could not be decoded. Returns whether it is new, and so to be handled.
+    ///
+    /// It does not end idleness: a partition that brings nothing usable must not hold all others.
     pub fn reject(&mut self, partition: i32, offset: i64) -> bool {
-        let Some(partition) = self.partitions.get_mut(&partition) else { return false };
-        let old = offset < partition.replay_until;
-        partition.progress.position = offset + 1;
-        partition.progress.idle = false;
-        self.after_replay(old);
-        !old
+        let is_new = self.partitions.get(&partition).is_some_and(|partition| offset >= partition.replay_until);
+        self.read_up_to(partition, offset + 1);
+        is_new
     }
 
     /// Takes note that a partition was read up to this offset, though the last ones may hold no record for us: a transaction ends
     /// with a record of Kafka's own.
     pub fn read_up_to(&mut self, partition: i32, offset: i64) {
-        let Some(partition) = self.partitions.get_mut(&partition) else { return };
-        let old = partition.replaying();
-        partition.progress.position = partition.progress.position.max(offset);
-        self.after_replay(old);
+        if self.partitions.get_mut(&partition).is_some_and(|partition| partition.advance(offset)) {
+            self.close_by_watermark();
+        }
+    }
+
+    /// The offset of the last record of a partition that was an event: as long as it stays, the partition is silent.
+    pub fn last_event(&self, partition: i32) -> Option<i64> {
+        self.partitions.get(&partition).and_then(|partition| partition.last_event)
     }
 
     fn in_range(&self, event: &Event<'_>) -> bool {
@@ -171,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// Whether records that were read before the restart are still being read again. Until then nothing may be committed.
+    /// Whether records that were read before the restart are still being read again. Until then nothing closes.
     pub fn replaying(&self) -> bool {
         self.partitions.values().any(Partition::replaying)
     }
@@ -191,7 +195,7 @@ impl Engine {
     /// The least over the partitions that are not idle; if all are idle, the greatest of them all.
     pub fn watermark(&self) -> Option<i64> {
         let time = |partition: &Partition| partition.progress.max_event_time.map(|time| time - self.definition.lateness_ms);
-        let mut holding = self.partitions.values().filter(|partition| !partition.progress.idle).peekable();
+        let mut holding = self.partitions.values().filter(|partition| !partition.idle).peekable();
         if holding.peek().is_some() { holding.map(time).min().flatten() } else { self.partitions.values().filter_map(time).max() }
     }
 
@@ -211,13 +215,13 @@ impl Engine {
         self.set_alarm();
     }
 
-    /// If all partitions are idle: closes the windows that ended `lateness` or more before this wall-clock time, ms. So the last
-    /// window of a stream that has stopped appears too.
+    /// If all partitions are idle: closes the open windows that ended `lateness` or more before this wall-clock time, ms. So the
+    /// last window of a stream that has stopped appears too; a stream of old events that only paused can go on behind it.
     pub fn close_by_wall_clock(&mut self, now_ms: i64) {
-        let all_idle = self.partitions.values().all(|partition| partition.progress.idle);
-        if all_idle && !self.replaying() && !self.open.is_empty() {
-            let ended = now_ms - self.definition.lateness_ms;
-            self.close_through(window_start(ended, self.definition.window_ms, self.definition.offset_ms));
+        let all_idle = self.partitions.values().all(|partition| partition.idle);
+        if let Some(last) = self.open.keys().next_back().filter(|_| all_idle && !self.replaying()) {
+            let ended = window_start(now_ms - self.definition.lateness_ms, self.definition.window_ms, self.definition.offset_ms);
+            self.close_through(ended.min(last + self.definition.window_ms));
             self.set_alarm();
         }
     }
@@ -280,9 +284,9 @@ impl Engine {
     /// Marks a partition as silent, or not. A silent one does not hold the watermark.
     pub fn set_idle(&mut self, partition: i32, idle: bool) {
         if let Some(partition) = self.partitions.get_mut(&partition)
-            && partition.progress.idle != idle
+            && partition.idle != idle
         {
-            partition.progress.idle = idle;
+            partition.idle = idle;
             self.close_by_watermark();
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Context, client_config, explain};
@@ -102,6 +103,14 @@ impl Source {
         explained
     }
 
+    /// The error of a reading that comes to no end: nothing moved for `waited`.
+    pub fn stalled(&self, waited: Duration) -> Error {
+        self.explain(
+            &format!("nothing came for {} s while reading", waited.as_secs()),
+            &KafkaError::MessageConsumption(Code::OperationTimedOut),
+        )
+    }
+
     /// How far each partition was read: past control records too, so it reaches the end of a transactional log.
     pub fn positions(&self) -> BTreeMap<i32, i64> {
         let Ok(positions) = self.consumer.position() else { return BTreeMap::new() };
@@ -143,8 +152,7 @@ impl Source {
 }
 
 /// Errors that end by themselves.
-fn is_passing(code: rdkafka::types::RDKafkaErrorCode) -> bool {
-    use rdkafka::types::RDKafkaErrorCode as Code;
+fn is_passing(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure

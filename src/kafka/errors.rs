@@ -61,6 +61,7 @@ fn kind_of(code: Code) -> Kind {
         | Code::TransactionalIdAuthorizationFailed => Kind::Refused,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => Kind::Fenced,
         Code::OffsetOutOfRange | Code::AutoOffsetReset => Kind::DataLoss,
+        Code::MessageSizeTooLarge => Kind::Data,
         Code::InvalidArgument | Code::InvalidConfig => Kind::Config,
         _ => Kind::Failed,
     }
@@ -79,6 +80,9 @@ fn hint(kind: Kind, code: Option<Code>) -> Option<&'static str> {
         }
         (_, Some(Code::GroupAuthorizationFailed)) => Some("this user needs rights on the consumer group"),
         (_, Some(Code::TransactionalIdAuthorizationFailed)) => Some("this user needs rights on the transactional id"),
+        (_, Some(Code::MessageSizeTooLarge)) => {
+            Some("raise max.message.bytes of the topic, or set poison = \"skip\" and late = \"drop\"")
+        }
         (Kind::Refused, _) => Some("check security.protocol, sasl.* and ssl.* under [kafka.properties]"),
         (Kind::Fenced, _) => Some("another instance has taken over; only one may run, so do not start this one again"),
         _ => None,

@@ -70,6 +70,8 @@ impl Transactional {
             // Where Java's clients, and Flink's, put the same key.
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.messages", "200000"),
+            // A dead letter is its record and headers: larger than the record, which was as large as the broker took it.
+            ("message.max.bytes", "8388608"),
         ];
         let producer: BaseProducer<Context> = client_config(kafka, &settings)
             .create_with_context(context.clone())
@@ -144,7 +146,7 @@ impl Transactional {
                 Error::new(Kind::Fenced, format!("{}: fenced while {what}: another instance has taken over, or the broker ended a transaction that took too long", self.place))
                     .hint("only one instance may run; if there is no other, start again"),
             ),
-            (Kind::Refused | Kind::Config, _) => Broken::GiveUp(explained),
+            (Kind::Refused | Kind::Config | Kind::Data, _) => Broken::GiveUp(explained),
             _ => Broken::StartOver(explained),
         }
     }
