@@ -1,7 +1,7 @@
 //! Integration tests: the program as a user runs it.
 //!
 //! * [`errors`] needs no server and runs with every `cargo test`.
-//! * [`kafka`] and [`kills`] run against the servers of `tests/stack` and are ignored otherwise:
+//! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
 

@@ -1,6 +1,7 @@
 //! kill -9 while the aggregate catches up, ten times, most of them inside an open transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -141,8 +142,20 @@ fn show(kills: &[Kill]) {
 #[test]
 #[ignore = "needs tests/stack/up kafka registry"]
 fn kill_nine_while_catching_up() {
+    campaign(1);
+}
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn kill_nine_while_catching_up_on_four_partitions() {
+    campaign(4);
+}
+
+fn campaign(partitions: i32) {
+    // A transaction is open for a few milliseconds only: nobody else may be in the way.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let records = setting("TEST_KILL_RECORDS", 3_000_000);
-    let partitions = i32::try_from(setting("TEST_KILL_PARTITIONS", 1)).expect("few");
     let line = Line::on_servers("kills");
     let produced = produce(&line, records, partitions);
     println!("{records} records produced to {partitions} partition(s) in {produced:.1?}");
