@@ -14,6 +14,7 @@ mod reader;
 mod restore;
 mod run;
 mod session;
+mod work;
 
 pub use restore::Start;
 pub use run::{Job, Outcome, Snapshot, Status};
