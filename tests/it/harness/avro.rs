@@ -38,7 +38,12 @@ impl Decoder {
 
     /// Registers a schema and returns its id.
     pub fn register(&self, subject: &str, schema: &str) -> u32 {
-        let body = json!({ "schema": schema });
+        self.register_as("AVRO", subject, schema)
+    }
+
+    /// Registers a schema of this type (`AVRO`, `JSON`).
+    pub fn register_as(&self, schema_type: &str, subject: &str, schema: &str) -> u32 {
+        let body = json!({ "schema": schema, "schemaType": schema_type });
         let url = format!("{}/subjects/{subject}/versions", self.url);
         let answer: serde_json::Value =
             block_on(async { reqwest::Client::new().post(url).json(&body).send().await.unwrap().json().await.unwrap() });

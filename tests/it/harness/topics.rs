@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -140,6 +140,13 @@ impl Topics {
         let answers = block_on(self.admin().create_topics([&new], &options)).expect("created");
         answers.into_iter().for_each(|answer| drop(answer.expect("created")));
         wait_for("the new topic", TIMEOUT, || (self.partitions(topic) == partitions).then_some(()));
+    }
+
+    /// Gives a topic more partitions.
+    pub fn grow(&self, topic: &str, partitions: usize) {
+        let grown = [NewPartitions::new(topic, partitions)];
+        let answers = block_on(self.admin().create_partitions(&grown, &AdminOptions::new())).expect("an answer");
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
 
     /// Deletes topics, if they are there.

@@ -13,11 +13,19 @@ const OTHER: &str = r#"{"type":"record","name":"Other","fields":[{"name":"store_
 fn poisons(line: &Line) -> Vec<(&'static str, Option<Vec<u8>>)> {
     let good = line.topics.read(&line.source, Isolation::Committed)[0].value.clone().expect("a value");
     let other = line.decoder().register(&format!("{}-OTHER-value", line.name), OTHER);
+    let json = line.decoder().register_as(
+        "JSON",
+        &format!("{}-JSON-value", line.name),
+        r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object"}"#,
+    );
     vec![
         ("null-value", None),
         ("bad-magic", Some(br#"{"store_id":"ABC","sale_amount":1}"#.to_vec())),
         ("unknown-schema", Some([&[0, 0x7f, 0, 0, 1], &good[5..]].concat())),
         ("truncated", Some(good[..good.len() - 1].to_vec())),
+        // An id that is no Java int, and one of a schema that is not Avro.
+        ("unknown-schema", Some([&[0, 0xff, 0xff, 0xff, 0xff], &good[5..]].concat())),
+        ("wrong-schema", Some([&[0][..], &json.to_be_bytes(), &good[5..]].concat())),
         ("wrong-schema", Some(encode(other, OTHER, &[("store_id", Value::String("ABC".into()))]))),
     ]
 }
@@ -46,7 +54,7 @@ fn each_kind_of_poison_becomes_one_dead_letter_and_harms_no_sum() {
 
     let mut aggregate = line.start(&["aggregate"]);
     let letters = |isolation| line.topics.read(&line.dead_letters, isolation);
-    wait_for("five dead letters", LIMIT, || {
+    wait_for("the dead letters", LIMIT, || {
         (line.topics.partitions(&line.dead_letters) > 0 && letters(Isolation::Committed).len() >= poisons.len()).then_some(())
     });
     // Their minute is open: the next run reads them again.
@@ -60,7 +68,7 @@ fn each_kind_of_poison_becomes_one_dead_letter_and_harms_no_sum() {
     let bad = 1_500..1_500 + i64::try_from(poisons.len()).expect("few");
     let (sums, latest) = sums_without(&line, |_, offset| bad.contains(&offset));
     compare(&closed(&sums, latest, LATENESS), &rows(&line, Isolation::Committed)).expect_equal();
-    line.decoder().delete_subjects(&[format!("{}-OTHER-value", line.name)]);
+    line.decoder().delete_subjects(&["OTHER", "JSON"].map(|name| format!("{}-{name}-value", line.name)));
 }
 
 #[test]

@@ -62,3 +62,27 @@ fn a_run_that_goes_on_writes_rows_as_windows_close_and_ends_when_asked() {
     assert_eq!(committed[&0].1["position"], 1_800, "{committed:?}");
     assert_eq!(committed[&0].0, 1_800, "no window is open");
 }
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn partitions_that_are_added_meanwhile_are_read_too() {
+    let line = Line::on_servers("grown");
+    produce(&line, BEGIN, 600, &[]);
+    let aggregate = line.start(&["aggregate"]);
+    let committed = || line.topics.committed(&line.group(), &line.source);
+    wait_for("the first partition's progress", LIMIT, || {
+        committed().get(&0).filter(|(_, stamp)| stamp["position"] == 600).map(drop)
+    });
+    line.topics.grow(&line.source, 4);
+    wait_for("the new partitions to be taken up", LIMIT, || (committed().len() == 4).then_some(()));
+
+    produce(&line, BEGIN + MINUTE, 2_400, &[]);
+    assert!(
+        line.topics.ends(&line.source, Isolation::Committed)[1..].iter().sum::<i64>() > 0,
+        "all keys are in the old partition"
+    );
+    drop(aggregate);
+    catch_up(&line, &[]);
+    compare(&closed_sums(&line), &rows(&line, Isolation::Committed)).expect_equal();
+    assert_eq!(line.topics.read(&line.dead_letters, Isolation::Committed), []);
+}
