@@ -1,18 +1,16 @@
-//! Writing to a topic in order and without duplicates, and looking at what it ends with.
+//! Writing to a topic in order and without duplicates.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
-use super::{Context, Ends, client_config, explain};
+use super::{Context, client_config, explain};
 use crate::config;
 use crate::error::{Error, Result};
 
@@ -159,55 +157,6 @@ impl Writer {
     }
 }
 
-/// The values of the last records (`each` a partition at most) of a topic, or as many as come within `limit`. Blocks.
-pub fn last_values(
-    kafka: &config::Kafka,
-    topic: &str,
-    ends: &BTreeMap<i32, Ends>,
-    each: i64,
-    limit: Duration,
-) -> Result<Vec<Vec<u8>>> {
-    let context = Context::default();
-    let failed = |error: KafkaError| explain(&format!("Kafka at {}, reading {topic}", kafka.bootstrap_servers), &error, &context);
-    // The group's name is only there because assigning wants one: nothing is committed to it.
-    let settings = [("group.id", "pipeline-produce"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
-    let consumer: BaseConsumer<Context> = client_config(kafka, &settings).create_with_context(context.clone()).map_err(failed)?;
-    let mut assigned = TopicPartitionList::new();
-    for (&partition, ends) in ends.iter().filter(|(_, ends)| ends.low < ends.high) {
-        let from = Offset::Offset(ends.low.max(ends.high.saturating_sub(each)));
-        assigned.add_partition_offset(topic, partition, from).map_err(failed)?;
-    }
-    consumer.assign(&assigned).map_err(failed)?;
-    read_up_to(&consumer, ends, assigned.count(), Instant::now() + limit).map_err(failed)
-}
-
-/// Reads `partitions` partitions to their ends as they were; what is written meanwhile is left.
-fn read_up_to(
-    consumer: &BaseConsumer<Context>,
-    ends: &BTreeMap<i32, Ends>,
-    partitions: usize,
-    deadline: Instant,
-) -> Result<Vec<Vec<u8>>, KafkaError> {
-    let (mut values, mut read) = (Vec::new(), BTreeSet::new());
-    while read.len() < partitions && Instant::now() < deadline {
-        match consumer.poll(Duration::from_millis(50)) {
-            Some(Ok(record)) => {
-                let high = ends.get(&record.partition()).map_or(0, |ends| ends.high);
-                if record.offset() < high {
-                    values.extend(record.payload().map(<[u8]>::to_vec));
-                }
-                if record.offset() + 1 >= high {
-                    read.insert(record.partition());
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(read.insert(partition)),
-            Some(Err(error)) => return Err(error),
-            None => {}
-        }
-    }
-    Ok(values)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -218,6 +167,7 @@ mod tests {
     use super::*;
     use crate::config::{Property, Secret};
     use crate::error::Kind;
+    use crate::kafka::{Ends, last_values};
 
     const TOPIC: &str = "T";
 
