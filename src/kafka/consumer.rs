@@ -15,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a question to the group coordinator may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is asked while a transaction of another instance is open: the broker ends one that nobody does within its timeout
+/// (10 s) and the broker's own round (10 s).
+const ATTEMPTS: u32 = 3;
 
 /// An offset that a group committed, with its metadata.
 pub type Committed = (i64, String);
@@ -57,10 +60,14 @@ impl Source {
     pub fn committed(&self, partitions: i32) -> Result<BTreeMap<i32, Option<Committed>>> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&self.topic, 0, partitions - 1);
-        let answer = self
-            .consumer
-            .committed_offsets(asked, TIMEOUT)
-            .map_err(|error| self.explain("asking for the committed offsets of", &error))?;
+        let mut attempt = 1;
+        let answer = loop {
+            match self.consumer.committed_offsets(asked.clone(), TIMEOUT) {
+                Ok(answer) => break answer,
+                Err(error) if attempt < ATTEMPTS && error.rdkafka_error_code().is_some_and(is_passing) => attempt += 1,
+                Err(error) => return Err(self.explain("asking for the committed offsets of", &error)),
+            }
+        };
         answer
             .elements()
             .iter()
@@ -152,7 +159,7 @@ impl Source {
 }
 
 /// Errors that end by themselves.
-fn is_passing(code: Code) -> bool {
+pub(super) fn is_passing(code: Code) -> bool {
     matches!(
         code,
         Code::BrokerTransportFailure

@@ -117,6 +117,14 @@ impl Cluster {
         })
     }
 
+    /// The members that a consumer group has now.
+    pub fn members(&self, group: &str) -> Result<Vec<String>> {
+        let what = format!("asking for the members of consumer group {group}");
+        let groups = self.consumer.fetch_group_list(Some(group), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
+    }
+
     /// A setting of a topic, for example `cleanup.policy`; `None` if the broker does not tell.
     pub async fn setting(&self, topic: &str, name: &str) -> Result<Option<String>> {
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
