@@ -102,6 +102,10 @@ pub struct Aggregate {
     /// Empty the sink and do it all again from the earliest record; dead letters are not emptied, and are written again
     #[arg(long, conflicts_with = "start")]
     pub reset: bool,
+    /// Share the source's partitions with other instances, each of another name; needs keyed_by_group = true in the pipeline
+    /// file. Without it one instance reads them all, and a second start fences it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["start", "reset"])]
+    pub instance: Option<String>,
     /// Read to where the topic ends now, write what the watermark closes, and end
     #[arg(long)]
     pub until_caught_up: bool,

@@ -7,14 +7,18 @@
 //! [`session`] is the loop that drives them on a thread of its own; [`restore`] decides where it begins. A session that cannot
 //! go on ends, and a new one begins from what was committed: there is one way to recover, and every start takes it.
 
+mod control;
 mod dead_letter;
+mod ends;
 mod idle;
 mod layout;
 mod reader;
 mod restore;
 mod run;
 mod session;
+mod turn;
 mod work;
 
+pub use control::{Control, Snapshot, Status};
 pub use restore::Start;
-pub use run::{Job, Outcome, Snapshot, Status};
+pub use run::{Job, Outcome};

@@ -58,6 +58,9 @@ pub struct Reader {
     decoded: Decoded,
 }
 
+/// The cause of letters whose schema id the registry does not know.
+pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
+
 /// Up to so many wanted fields no memory is allocated for a record.
 const FEW: usize = 8;
 
@@ -83,6 +86,11 @@ impl Reader {
         self.plans.insert(id, plan);
     }
 
+    /// Asks for this id anew when it next comes.
+    pub fn forget(&mut self, id: u32) {
+        self.plans.remove(&id);
+    }
+
     /// Decodes a record's value.
     pub fn read(&mut self, value: Option<&[u8]>) -> Result<&Decoded, Unreadable> {
         let value = value.ok_or_else(|| poison("null-value", "the record has no value"))?;
@@ -90,7 +98,7 @@ impl Reader {
         let plan = match self.plans.get(&id) {
             None => return Err(Unreadable::Schema(id)),
             Some(Err(NoPlan::Unknown)) => {
-                return Err(poison("unknown-schema", format!("the registry does not know schema id {id}")));
+                return Err(poison(UNKNOWN_SCHEMA, format!("the registry does not know schema id {id}")));
             }
             Some(Err(NoPlan::Unfit(reason))) => return Err(poison("wrong-schema", reason.as_str())),
             Some(Ok(plan)) => plan,

@@ -22,12 +22,25 @@ struct Stamp {
     version: u32,
     definition: String,
     topic_id: String,
+    /// How many partitions the topic had when its open windows began.
+    partitions: i32,
     position: i64,
     closed_through: i64,
     max_event_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Unknown::is_empty")]
+    unknown: Unknown,
 }
 
 const VERSION: u32 = 1;
+
+/// Schema ids that the registry did not know, and the last record that was rejected for it.
+///
+/// An id may become known later. What was rejected before must stay so when it is read again, or it would be both a dead letter and
+/// part of a sum.
+pub type Unknown = BTreeMap<u32, i64>;
+
+/// So many of them are kept with an offset, the latest: they must fit the metadata beside the rest.
+const UNKNOWN_CAP: usize = 64;
 
 /// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
 pub const UNFINISHED_RESET: &str = "reset";
@@ -39,6 +52,26 @@ pub struct Identity {
     pub definition: String,
     /// The id that Kafka gave the source topic (KIP-516): a topic made anew has another one.
     pub topic_id: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+/// Which partitions are ours.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// All of them.
+    Whole,
+    /// Those that the group gave to this instance; others have the rest.
+    Share(&'a [i32]),
+}
+
+impl Part<'_> {
+    fn has(self, partition: i32) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Share(partitions) => partitions.contains(&partition),
+        }
+    }
 }
 
 /// Where to begin.
@@ -85,16 +118,22 @@ pub struct Found {
 pub struct Restored {
     /// Partition, offset to read from, progress.
     pub assigned: Vec<(i32, i64, Progress)>,
-    /// Nothing of it is committed yet: the session commits it at once.
+    /// What was rejected between that offset and the position because the registry did not know its schema, by partition.
+    pub unknown: BTreeMap<i32, Unknown>,
+    /// Something of it is not committed yet: the session commits it at once.
     pub baseline: bool,
+    /// How many partitions the topic had when the open windows began, if that was another number: a group may be open in two.
+    pub grown_from: Option<i32>,
 }
 
 impl Identity {
-    /// The metadata to commit beside a partition's offset.
-    pub fn stamp(&self, commit: &Commit) -> Result<String> {
+    /// The metadata to commit beside a partition's offset. `partitions`: how many the topic had when its open windows began.
+    pub fn stamp(&self, commit: &Commit, partitions: i32, unknown: &Unknown) -> Result<String> {
         let Progress { position, closed_through, max_event_time } = commit.progress;
         let (definition, topic_id) = (self.definition.clone(), self.topic_id.clone());
-        let stamp = Stamp { version: VERSION, definition, topic_id, position, closed_through, max_event_time };
+        let unknown = latest(unknown);
+        let stamp =
+            Stamp { version: VERSION, definition, topic_id, partitions, position, closed_through, max_event_time, unknown };
         let text = serde_json::to_string(&stamp).map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
         if text.len() > METADATA_CAP {
             return Err(Error::new(
@@ -106,44 +145,65 @@ impl Identity {
         Ok(text)
     }
 
-    /// Decides where a session begins.
-    pub fn restore(&self, found: &BTreeMap<i32, Found>, start: Start, sink_has_rows: bool) -> Result<Restored> {
+    /// Decides where a session begins with its part of the partitions, of all of which `found` tells.
+    pub fn restore(&self, found: &BTreeMap<i32, Found>, part: Part<'_>, start: Start, sink_has_rows: bool) -> Result<Restored> {
         match start {
-            Start::Committed if found.values().any(|found| found.committed.is_some()) => self.resume(found),
+            Start::Committed if found.values().any(|found| found.committed.is_some()) => self.resume(found, part),
             Start::Committed if sink_has_rows => Err(refuse(
                 Kind::DataLoss,
                 "no offsets are committed, but the sink holds rows: from the earliest record on they would be written again"
                     .into(),
             )),
-            _ => Ok(Restored {
-                assigned: found.iter().map(|(partition, found)| begin(*partition, found, start)).collect(),
-                baseline: true,
-            }),
-        }
-    }
-
-    fn resume(&self, found: &BTreeMap<i32, Found>) -> Result<Restored> {
-        let mut assigned = Vec::new();
-        let mut added = Vec::new();
-        for (partition, found) in found {
-            match &found.committed {
-                Some((offset, metadata)) => {
-                    let progress = self.check(*partition, *offset, metadata, found.ends)?;
-                    assigned.push((*partition, *offset, progress));
-                }
-                None => added.push((*partition, found.ends.low)),
+            _ => {
+                let ours = found.iter().filter(|(partition, _)| part.has(**partition));
+                let assigned: Vec<_> = ours.map(|(partition, found)| begin(*partition, found, start)).collect();
+                Ok(Restored { baseline: !assigned.is_empty(), assigned, unknown: BTreeMap::new(), grown_from: None })
             }
         }
-        let closed_through = assigned.iter().map(|(_, _, progress)| progress.closed_through).max().unwrap_or(i64::MIN);
-        let baseline = !added.is_empty();
-        assigned.extend(
-            added.into_iter().map(|(partition, low)| (partition, low, Progress { closed_through, ..Progress::starting_at(low) })),
-        );
-        assigned.sort_unstable_by_key(|(partition, ..)| *partition);
-        Ok(Restored { assigned, baseline })
     }
 
-    fn check(&self, partition: i32, offset: i64, metadata: &str, ends: Ends) -> Result<Progress> {
+    fn resume(&self, found: &BTreeMap<i32, Found>, part: Part<'_>) -> Result<Restored> {
+        let mut restored = Restored { assigned: Vec::new(), unknown: BTreeMap::new(), baseline: false, grown_from: None };
+        let mut closed_through = i64::MIN;
+        for (partition, found) in found {
+            let Some((offset, metadata)) = &found.committed else { continue };
+            let stamp = self.read(*partition, metadata)?;
+            closed_through = closed_through.max(stamp.closed_through);
+            if stamp.partitions != self.partitions {
+                restored.grown_from = Some(stamp.partitions);
+            }
+            if part.has(*partition) {
+                restored.assigned.push((*partition, *offset, check(*partition, *offset, &stamp, found.ends)?));
+                restored.unknown.insert(*partition, stamp.unknown);
+            }
+        }
+        if let (Part::Share(_), Some(before)) = (part, restored.grown_from) {
+            return Err(self.changed(before));
+        }
+        for (partition, found) in found.iter().filter(|(partition, found)| found.committed.is_none() && part.has(**partition)) {
+            let low = found.ends.low;
+            // A partition added later: what is closed elsewhere is closed for it. One that nobody has come to yet: its records are
+            // in no row.
+            let closed_through = if restored.grown_from.is_some() { closed_through } else { i64::MIN };
+            restored.assigned.push((*partition, low, Progress { closed_through, ..Progress::starting_at(low) }));
+            restored.baseline = true;
+        }
+        restored.assigned.sort_unstable_by_key(|(partition, ..)| *partition);
+        Ok(restored)
+    }
+
+    /// Keys have moved to other partitions, and instances that share them cannot tell.
+    pub fn changed(&self, before: i32) -> Error {
+        let what = format!(
+            "the source topic had {before} partitions and has {} now: one group's records may lie in two of them",
+            self.partitions
+        );
+        Error::new(Kind::Config, what).hint(
+            "stop all instances and run one without --instance until it has closed the windows that are open now, then scale out",
+        )
+    }
+
+    fn read(&self, partition: i32, metadata: &str) -> Result<Stamp> {
         if metadata == UNFINISHED_RESET {
             return Err(refuse(Kind::DataLoss, "a --reset was not finished: the sink may be emptied or not".into()));
         }
@@ -164,22 +224,37 @@ impl Identity {
         if stamp.topic_id != self.topic_id {
             return Err(refuse(Kind::DataLoss, "the source topic was deleted and made anew since the last commit".into()));
         }
-        if stamp.position > ends.high {
-            let what = format!(
-                "partition {partition} was read up to offset {}, but now ends at {}: records are gone",
-                stamp.position, ends.high
-            );
-            return Err(refuse(Kind::DataLoss, what));
-        }
-        if offset < ends.low {
-            let what = format!(
-                "partition {partition} begins at offset {}, but records from {offset} on are needed: retention has deleted them",
-                ends.low
-            );
-            return Err(refuse(Kind::DataLoss, what));
-        }
-        Ok(Progress { position: stamp.position, closed_through: stamp.closed_through, max_event_time: stamp.max_event_time })
+        Ok(stamp)
     }
+}
+
+fn check(partition: i32, offset: i64, stamp: &Stamp, ends: Ends) -> Result<Progress> {
+    if stamp.position > ends.high {
+        let what = format!(
+            "partition {partition} was read up to offset {}, but now ends at {}: records are gone",
+            stamp.position, ends.high
+        );
+        return Err(refuse(Kind::DataLoss, what));
+    }
+    if offset < ends.low {
+        let what = format!(
+            "partition {partition} begins at offset {}, but records from {offset} on are needed: retention has deleted them",
+            ends.low
+        );
+        return Err(refuse(Kind::DataLoss, what));
+    }
+    Ok(Progress { position: stamp.position, closed_through: stamp.closed_through, max_event_time: stamp.max_event_time })
+}
+
+/// As many as are kept.
+fn latest(unknown: &Unknown) -> Unknown {
+    if unknown.len() <= UNKNOWN_CAP {
+        return unknown.clone();
+    }
+    let mut by_offset: Vec<(u32, i64)> = unknown.iter().map(|(id, offset)| (*id, *offset)).collect();
+    by_offset.sort_unstable_by_key(|(_, offset)| std::cmp::Reverse(*offset));
+    by_offset.truncate(UNKNOWN_CAP);
+    by_offset.into_iter().collect()
 }
 
 fn begin(partition: i32, found: &Found, start: Start) -> (i32, i64, Progress) {
@@ -204,7 +279,7 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { definition: "window 60000 ms".into(), topic_id: "abc".into() }
+        Identity { definition: "window 60000 ms".into(), topic_id: "abc".into(), partitions: 1 }
     }
 
     fn progress(position: i64) -> Progress {
@@ -212,27 +287,27 @@ mod tests {
     }
 
     fn committed(offset: i64, position: i64, ends: Ends) -> Found {
-        let stamp = identity().stamp(&Commit { partition: 0, offset, progress: progress(position) }).unwrap();
+        let stamp = identity().stamp(&Commit { partition: 0, offset, progress: progress(position) }, 1, &Unknown::new()).unwrap();
         Found { committed: Some((offset, stamp)), ends }
     }
 
     fn restore(found: Found) -> Result<Restored> {
-        identity().restore(&BTreeMap::from([(0, found)]), Start::Committed, true)
+        identity().restore(&BTreeMap::from([(0, found)]), Part::Whole, Start::Committed, true)
     }
 
     #[test]
     fn what_was_committed_comes_back() {
         let restored = restore(committed(5, 9, Ends { low: 0, high: 9 })).unwrap();
-        assert_eq!(restored, Restored { assigned: vec![(0, 5, progress(9))], baseline: false });
+        assert_eq!((restored.assigned, restored.baseline), (vec![(0, 5, progress(9))], false));
     }
 
     #[test]
     fn a_first_start_begins_at_the_earliest_record() {
         let found = BTreeMap::from([(0, Found { committed: None, ends: Ends { low: 3, high: 8 } })]);
-        let restored = identity().restore(&found, Start::Committed, false).unwrap();
-        assert_eq!(restored, Restored { assigned: vec![(0, 3, Progress::starting_at(3))], baseline: true });
-        assert_eq!(identity().restore(&found, Start::Committed, true).unwrap_err().kind, Kind::DataLoss);
-        assert!(identity().restore(&found, Start::Earliest, true).is_ok());
+        let restored = identity().restore(&found, Part::Whole, Start::Committed, false).unwrap();
+        assert_eq!((restored.assigned, restored.baseline), (vec![(0, 3, Progress::starting_at(3))], true));
+        assert_eq!(identity().restore(&found, Part::Whole, Start::Committed, true).unwrap_err().kind, Kind::DataLoss);
+        assert!(identity().restore(&found, Part::Whole, Start::Earliest, true).is_ok());
     }
 
     #[test]
@@ -270,15 +345,41 @@ mod tests {
             (0, committed(5, 9, Ends { low: 0, high: 9 })),
             (1, Found { committed: None, ends: Ends { low: 0, high: 4 } }),
         ]);
-        let restored = identity().restore(&found, Start::Committed, true).unwrap();
+        let grown = Identity { partitions: 2, ..identity() };
+        let restored = grown.restore(&found, Part::Whole, Start::Committed, true).unwrap();
         assert_eq!(restored.assigned[1], (1, 0, Progress { closed_through: 60_000, ..Progress::starting_at(0) }));
-        assert!(restored.baseline);
+        assert_eq!((restored.baseline, restored.grown_from), (true, Some(1)));
+        let error = grown.restore(&found, Part::Share(&[1]), Start::Committed, true).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.message.contains("had 1 partitions and has 2 now"), "{error}");
+    }
+
+    #[test]
+    fn a_share_is_judged_by_its_own_partitions() {
+        // Partition 0 is somebody else's: what is gone there is not ours to refuse. Nobody has come to partition 1 yet.
+        let found = BTreeMap::from([
+            (0, committed(5, 9, Ends { low: 6, high: 8 })),
+            (1, Found { committed: None, ends: Ends { low: 2, high: 4 } }),
+        ]);
+        let restored = identity().restore(&found, Part::Share(&[1]), Start::Committed, true).unwrap();
+        assert_eq!((restored.assigned, restored.baseline), (vec![(1, 2, Progress::starting_at(2))], true));
+        let none = identity().restore(&found, Part::Share(&[]), Start::Committed, true).unwrap();
+        assert_eq!((none.assigned, none.baseline), (vec![], false));
+    }
+
+    #[test]
+    fn schema_ids_that_were_unknown_are_kept_the_latest_of_many() {
+        let unknown: Unknown = (0..1_000).map(|id| (id, i64::from(id) * 10)).collect();
+        let stamp = identity().stamp(&Commit { partition: 0, offset: 5, progress: progress(9) }, 1, &unknown).unwrap();
+        let found = Found { committed: Some((5, stamp)), ends: Ends { low: 0, high: 9 } };
+        let kept = &restore(found).unwrap().unknown[&0];
+        assert_eq!((kept.len(), kept.first_key_value()), (UNKNOWN_CAP, Some((&(1_000 - UNKNOWN_CAP as u32), &9_360))));
     }
 
     #[test]
     fn starting_after_a_time_passes_over_what_is_in_closed_windows() {
         let found = BTreeMap::from([(0, Found { committed: None, ends: Ends { low: 3, high: 8 } })]);
-        let restored = identity().restore(&found, "after=120000".parse().unwrap(), true).unwrap();
+        let restored = identity().restore(&found, Part::Whole, "after=120000".parse().unwrap(), true).unwrap();
         assert_eq!(restored.assigned, [(0, 3, Progress { closed_through: 120_000, ..Progress::starting_at(8) })]);
         assert!("afterwards".parse::<Start>().is_err());
     }

@@ -1,26 +1,23 @@
 //! Preparing the job, and running session after session until it is done.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::control::Control;
 use super::layout::Layout;
 use super::restore::Start;
 use super::session::Session;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Broken, Cluster, TopicSpec};
+use crate::kafka::{Broken, Cluster, Member, TopicSpec};
 use crate::registry::Registry;
 
 /// So many sessions may fail one after the other, none of them committing anything, before the job gives up.
 const FAILED_SESSIONS: u32 = 5;
 /// The pause before a new session.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often the ends of the source's partitions are asked for.
-const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// An aggregate that is ready to run: schemas registered, topics there.
 pub struct Job {
@@ -29,8 +26,10 @@ pub struct Job {
     pub(super) layout: Arc<Layout>,
     pub(super) registry: Registry,
     pub(super) runtime: Handle,
-    /// The consumer group and the transactional id: a second instance fences the first.
+    /// The consumer group; alone, the transactional id too.
     pub(super) group: String,
+    /// The name of an instance that shares the source with others.
+    instance: Option<String>,
     pub(super) dead_letters: String,
     pub(super) key_id: u32,
     pub(super) value_id: u32,
@@ -46,51 +45,6 @@ pub enum Outcome {
     Stopped,
     /// It read to where the topic ended at its start.
     CaughtUp,
-}
-
-/// Where the job stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Records read, those read again after a restart too.
-    pub records: u64,
-    /// Rows committed.
-    pub rows: u64,
-    /// Late records.
-    pub late: u64,
-    /// Records, and rows, that could not be used.
-    pub poison: u64,
-    /// Transactions committed.
-    pub commits: u64,
-    /// The watermark, ms.
-    pub watermark: Option<i64>,
-    /// Windows open.
-    pub open_windows: usize,
-    /// Offsets to read again when the session began.
-    pub replay_total: i64,
-    /// Offsets still to read again.
-    pub replay_left: i64,
-}
-
-/// The line between the job's thread and the rest: a way to stop it, and what it tells.
-#[derive(Debug, Default)]
-pub struct Control {
-    /// Set it to end the job.
-    pub stop: AtomicBool,
-    snapshot: Mutex<Snapshot>,
-}
-
-/// Shared by the job and who watches it.
-pub type Status = Arc<Control>;
-
-impl Control {
-    /// Where the job stands; at most a quarter of a second old.
-    pub fn snapshot(&self) -> Snapshot {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn publish(&self, snapshot: Snapshot) {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
-    }
 }
 
 impl Job {
@@ -123,6 +77,7 @@ impl Job {
             registry,
             runtime: Handle::current(),
             group: format!("pipeline-{}", aggregate.sink),
+            instance: None,
             dead_letters,
             key_id,
             value_id,
@@ -144,23 +99,44 @@ impl Job {
         Self { start: Start::Reset, ..self }
     }
 
+    /// The same job, but it shares the source's partitions with other instances, each of another name.
+    pub fn share(self, instance: &str) -> Result<Self> {
+        if !self.aggregate.keyed_by_group {
+            return Err(Error::new(
+                Kind::Config,
+                format!("--instance {instance}: aggregate `{}` is not said to be keyed by its groups", self.aggregate.sink),
+            )
+            .hint("instances can share a topic only if each group's records are all in one partition; if they are, set keyed_by_group = true"));
+        }
+        Ok(Self { instance: Some(instance.to_owned()), ..self })
+    }
+
+    /// Whoever takes this id over fences who had it: alone, every other instance; sharing, a twin of the same name.
+    pub(super) fn transactional_id(&self) -> String {
+        self.instance.as_ref().map_or_else(|| self.group.clone(), |instance| format!("{}-{instance}", self.group))
+    }
+
     /// Runs the job to its end. Blocks: call it on a thread of its own.
     pub fn run(&self, control: &Control) -> Result<Outcome> {
+        let join = |instance| Member::join(&self.kafka, &self.aggregate.source, &self.group, instance);
+        let member = self.instance.as_deref().map(join).transpose()?;
         let mut start = self.start;
         let mut failed = 0;
         loop {
             let commits = control.snapshot().commits;
-            let ended = Session::begin(self, control, start).and_then(|session| {
+            let ended = Session::begin(self, control, start, member.as_ref()).and_then(|session| {
                 start = Start::Committed;
                 session.run()
             });
             let error = match ended {
                 Ok(outcome) => return Ok(outcome),
+                Err(Broken::Reassigned) if control.is_stopping() => return Ok(Outcome::Stopped),
+                Err(Broken::Reassigned) => continue,
                 Err(Broken::GiveUp(error)) => return Err(error),
                 Err(Broken::StartOver(error)) => error,
             };
             failed = if control.snapshot().commits > commits { 1 } else { failed + 1 };
-            if failed >= FAILED_SESSIONS || control.stop.load(Ordering::Relaxed) {
+            if failed >= FAILED_SESSIONS || control.is_stopping() {
                 return Err(error.while_doing(format!("gave up after {failed} attempts")));
             }
             tracing::warn!("{error}; beginning anew from what is committed");
@@ -181,50 +157,5 @@ async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<(
             tracing::warn!("the broker does not tell whether topic {topic} is compacted; if it is, records and rows vanish");
             Ok(())
         }
-    }
-}
-
-/// Asks for the ends of partitions, again and again, on a thread of its own: a question to a broker may take long.
-pub(super) struct EndWatch {
-    ends: Arc<Mutex<BTreeMap<i32, (i64, Instant)>>>,
-    partitions: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-}
-
-impl EndWatch {
-    pub fn start(cluster: Cluster, topic: &str, partitions: Vec<i32>) -> Self {
-        let watch = Self { ends: Arc::default(), partitions: Arc::default(), stop: Arc::default() };
-        let (ends, count, stop, topic) = (watch.ends.clone(), watch.partitions.clone(), watch.stop.clone(), topic.to_owned());
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                for partition in &partitions {
-                    let asked_at = Instant::now();
-                    if let Ok(found) = cluster.partition_ends(&topic, *partition) {
-                        ends.lock().unwrap_or_else(PoisonError::into_inner).insert(*partition, (found.high, asked_at));
-                    }
-                }
-                if let Ok(Some(found)) = cluster.partitions(&topic) {
-                    count.store(usize::try_from(found).unwrap_or(0), Ordering::Relaxed);
-                }
-                std::thread::park_timeout(WATCH_PAUSE);
-            }
-        });
-        watch
-    }
-
-    /// How many partitions the topic has; 0 as long as that is not known.
-    pub fn partitions(&self) -> usize {
-        self.partitions.load(Ordering::Relaxed)
-    }
-
-    /// The last answer for each partition, and when it was asked for.
-    pub fn latest(&self) -> BTreeMap<i32, (i64, Instant)> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for EndWatch {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -3,20 +3,22 @@
 //! It runs on a thread of its own, because Kafka's transaction calls block.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::message::BorrowedMessage;
 
+use super::control::{Control, Snapshot};
+use super::ends::EndWatch;
 use super::idle::IdleWatch;
-use super::reader::Reader;
-use super::restore::{Found, Identity, Start, UNFINISHED_RESET};
-use super::run::{Control, EndWatch, Job, Outcome, Snapshot};
+use super::restore::{Found, Identity, Restored, Start, UNFINISHED_RESET, Unknown};
+use super::run::{Job, Outcome};
+use super::turn::Turn;
 use super::work::Work;
-use crate::engine::{Commit, Engine};
+use crate::engine::{Commit, Engine, window_start};
 use crate::error::{Error, Kind};
-use crate::kafka::{Broken, Cluster, Outgoing, Source, Transactional};
+use crate::kafka::{Broken, Cluster, Member, Outgoing, Source};
 
 /// So many records are read before anything else is looked at.
 const BATCH: usize = 10_000;
@@ -32,18 +34,35 @@ const COMMIT_ROWS: usize = 50_000;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// With nothing new at all, progress is committed this often, since Kafka forgets offsets after a week (`offsets.retention.minutes`).
 const KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
-/// A run that must come to an end is ended if nothing moves for this long.
+/// A run that must come to an end is ended if nothing moves for this long, and any run if the broker is silent for so long.
 const STALL: Duration = Duration::from_secs(60);
 /// How often silent partitions are looked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How long, and how often, the registry is asked for a schema before giving up.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(60);
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 type Result<T> = std::result::Result<T, Broken>;
 
+/// What a batch came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// There may be more.
+    Full,
+    /// There was a pause: what is pending should be committed at once.
+    Lull,
+    /// It was told to stop while it waited for the registry.
+    Stopped,
+}
+
 pub(super) struct Session<'a> {
+    job: &'a Job,
     control: &'a Control,
     identity: Identity,
+    /// Before the source: while that is closed, nobody else is let in.
     source: Source,
-    producer: Transactional,
+    turn: Turn<'a>,
+    group: ConsumerGroupMetadata,
     work: Work<'a>,
     /// Where each partition was first read: its position until a record comes.
     starts: BTreeMap<i32, i64>,
@@ -54,6 +73,10 @@ pub(super) struct Session<'a> {
     goal: Option<BTreeMap<i32, i64>>,
     /// The partitions that were read to there.
     at_goal: BTreeSet<i32>,
+    /// A record that was read but could not be taken yet.
+    held: Option<(i32, i64)>,
+    /// How many partitions the topic had before it grew, and the end of the windows that were open then.
+    grown: Option<(i32, i64)>,
     /// When the positions last moved, and where they were.
     moved: (Instant, BTreeMap<i32, i64>),
     watched_at: Instant,
@@ -63,28 +86,34 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Takes over from every earlier instance, and goes back to what was committed.
-    pub fn begin(job: &'a Job, control: &'a Control, start: Start) -> Result<Self> {
-        // First of all: this aborts a predecessor's open transaction, whose offsets would not be readable.
-        let producer = Transactional::new(&job.kafka, &job.group)?;
-        let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
+    pub fn begin(job: &'a Job, control: &'a Control, start: Start, member: Option<&'a Member>) -> Result<Self> {
         let cluster = Cluster::new(&job.kafka, "read_uncommitted")?;
+        let turn = Turn::take(job, control, member, &cluster)?;
+        control.beat("reading what is committed");
+        let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
+        let group = turn.group_metadata(&source)?;
         let (identity, found, sink_has_rows) = look(job, &source, &cluster)?;
-        let restored = identity.restore(&found, start, sink_has_rows)?;
+        let restored = identity.restore(&found, turn.part(), start, sink_has_rows)?;
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;
+        let grown = grown(job, &restored);
         let engine = Engine::new(job.layout.definition.clone(), restored.assigned);
         let now = Instant::now();
         let mut session = Self {
+            job,
             control,
             identity,
             source,
-            producer,
-            work: Work { job, engine, reader: Reader::new(job.layout.clone()), letters: Vec::new(), count: control.snapshot() },
+            turn,
+            group,
+            work: Work::new(job, engine, control.committed(), restored.unknown),
             paused: BTreeSet::new(),
             idle: IdleWatch::new(job.aggregate.idle_timeout.to_std()),
             ends: None,
             goal: None,
             at_goal: BTreeSet::new(),
+            held: None,
+            grown,
             moved: (now, BTreeMap::new()),
             watched_at: now,
             committed_at: now,
@@ -100,7 +129,7 @@ impl<'a> Session<'a> {
         }
         session.committed = session.work.engine.commits();
         if job.until_caught_up {
-            session.goal = Some(goal(job)?);
+            session.goal = Some(goal(job, &session.starts)?);
         } else {
             session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
         }
@@ -111,54 +140,68 @@ impl<'a> Session<'a> {
     /// offsets would leave the rows out, and none at all would not tell how much of the sink is gone.
     fn empty_sink(&mut self, cluster: &Cluster) -> Result<()> {
         let offsets = self.source.list(self.starts.clone(), |_| Ok(Some(UNFINISHED_RESET.to_owned())))?;
-        self.producer.commit([], &offsets, &self.source.group_metadata()?)?;
-        let job = self.work.job;
-        Ok(job.runtime.block_on(cluster.empty(&job.aggregate.sink))?)
+        self.turn.producer.commit([], &offsets, &self.group)?;
+        Ok(self.job.runtime.block_on(cluster.empty(&self.job.aggregate.sink))?)
     }
 
     /// Reads, aggregates and commits until there is a reason to end.
     pub fn run(mut self) -> Result<Outcome> {
         loop {
-            let lull = self.read_batch()?;
+            self.control.beat("reading");
+            let batch = self.read_batch()?;
             if self.work.engine.replaying() {
                 self.pass_control_records();
             }
+            self.turn.check()?;
             if self.watched_at.elapsed() >= WATCH_INTERVAL {
-                self.watched_at = Instant::now();
-                self.check_progress()?;
-                self.watch_partitions()?;
-                self.control.publish(self.snapshot());
+                self.watch()?;
             }
             self.steer()?;
-            if self.control.stop.load(Ordering::Relaxed) {
+            if batch == Batch::Stopped || self.control.is_stopping() {
                 return self.finish(Outcome::Stopped);
             }
             if self.reached_goal() {
-                if self.work.job.close_all {
+                if self.job.close_all {
                     self.work.engine.close_all();
                 }
                 return self.finish(Outcome::CaughtUp);
             }
-            if self.is_due(lull) {
+            if self.is_due(batch == Batch::Lull) {
                 self.commit()?;
             }
         }
     }
 
-    /// Reads up to a batch; returns whether there was a lull, so that what is pending should be committed at once.
-    fn read_batch(&mut self) -> Result<bool> {
+    /// What is to be done now and then.
+    fn watch(&mut self) -> Result<()> {
+        self.watched_at = Instant::now();
+        self.check_progress()?;
+        self.watch_partitions()?;
+        self.work.tidy();
+        self.control.publish(self.snapshot());
+        Ok(())
+    }
+
+    fn read_batch(&mut self) -> Result<Batch> {
         for count in 0..BATCH {
             let next = match self.source.poll(if count == 0 { WAIT } else { Duration::ZERO }) {
                 None if count > 0 => self.source.poll(LULL),
                 other => other,
             };
-            let Some(record) = next else { return Ok(true) };
+            let Some(record) = next else { return Ok(Batch::Lull) };
             let record = record?;
-            if !self.is_past_goal(&record) {
-                self.work.take(&record)?;
+            if self.is_past_goal(&record) {
+                continue;
+            }
+            while let Some(id) = self.work.take(&record)? {
+                let registry = Registry { source: &self.source, turn: &self.turn, control: self.control };
+                if !registry.teach(&mut self.work, id, self.starts.keys().filter(|partition| !self.paused.contains(partition)))? {
+                    self.held = Some((record.partition(), record.offset()));
+                    return Ok(Batch::Stopped);
+                }
             }
         }
-        Ok(false)
+        Ok(Batch::Full)
     }
 
     /// What came after the session began is the next run's: it would close windows that other partitions still have records for.
@@ -170,7 +213,8 @@ impl<'a> Session<'a> {
     fn pass_control_records(&mut self) {
         for (partition, position) in self.source.positions() {
             let end = self.goal.as_ref().and_then(|goal| goal.get(&partition)).copied().unwrap_or(i64::MAX);
-            self.work.engine.read_up_to(partition, position.min(end));
+            let held = self.held.filter(|held| held.0 == partition).map_or(i64::MAX, |(_, offset)| offset);
+            self.work.engine.read_up_to(partition, position.min(end).min(held));
         }
     }
 
@@ -192,9 +236,11 @@ impl<'a> Session<'a> {
     /// Looks for partitions that have fallen silent, and closes the windows of a stream that has stopped.
     fn watch_partitions(&mut self) -> Result<()> {
         let Some(ends) = &self.ends else { return Ok(()) };
-        if ends.partitions() > self.starts.len() {
-            let what = format!("topic {} has more partitions now", self.work.job.aggregate.source);
-            return Err(Broken::StartOver(Error::new(Kind::Failed, what)));
+        if let Some(partitions) = ends.partitions().filter(|partitions| *partitions != self.identity.partitions) {
+            return Err(self.grew(partitions));
+        }
+        if ends.silence() >= STALL {
+            return Err(self.source.stalled(STALL).into());
         }
         let ends = ends.latest();
         let positions = self.source.positions();
@@ -209,6 +255,14 @@ impl<'a> Session<'a> {
         }
         self.work.engine.close_by_wall_clock(chrono::Utc::now().timestamp_millis());
         Ok(())
+    }
+
+    fn grew(&self, partitions: i32) -> Broken {
+        if self.turn.is_shared() {
+            return Broken::GiveUp(Identity { partitions, ..self.identity.clone() }.changed(self.identity.partitions));
+        }
+        let what = format!("topic {} has {partitions} partitions now", self.job.aggregate.source);
+        Broken::StartOver(Error::new(Kind::Failed, what))
     }
 
     /// Lets partitions wait that are far ahead of the others, or done replaying while others are not.
@@ -266,19 +320,16 @@ impl<'a> Session<'a> {
 
     /// One transaction: the rows of the windows closed since the last, the dead letters, and every partition's progress.
     fn commit(&mut self) -> Result<()> {
+        self.control.beat("committing a transaction");
         self.pass_control_records();
         let rows = self.work.engine.take_rows();
         let commits = self.work.engine.commits();
         let encoded = self.work.encode(&rows)?;
         let letters = std::mem::take(&mut self.work.letters);
-        let stamps: BTreeMap<i32, String> = commits
-            .iter()
-            .map(|commit| Ok((commit.partition, self.identity.stamp(commit)?)))
-            .collect::<crate::error::Result<_>>()?;
+        let stamps = self.stamps(&commits)?;
         let offsets = commits.iter().map(|commit| (commit.partition, commit.offset));
         let offsets = self.source.list(offsets, |partition| Ok(stamps.get(&partition).cloned()))?;
-        let group = self.source.group_metadata()?;
-        let job = self.work.job;
+        let job = self.job;
         let rows = encoded.rows.iter().map(|(key, value)| Outgoing {
             topic: &job.aggregate.sink,
             key: Some(&encoded.bytes[key.clone()]),
@@ -291,13 +342,27 @@ impl<'a> Session<'a> {
             value: letter.value.as_deref(),
             headers: Some(letter.headers(&job.aggregate.source)),
         });
-        self.producer.commit(rows.chain(letters), &offsets, &group)?;
+        self.turn.producer.commit(rows.chain(letters), &offsets, &self.group)?;
         self.work.count.rows += encoded.rows.len() as u64;
         self.work.count.commits += 1;
         self.committed = commits;
         self.committed_at = Instant::now();
-        self.control.publish(self.snapshot());
+        self.control.publish_committed(self.snapshot());
         Ok(())
+    }
+
+    /// What stands beside each partition's offset.
+    fn stamps(&mut self, commits: &[Commit]) -> crate::error::Result<BTreeMap<i32, String>> {
+        let partitions = match self.grown {
+            Some((before, end)) if commits.iter().any(|commit| commit.progress.closed_through < end) => before,
+            _ => self.identity.partitions,
+        };
+        let (none, unknown) = (Unknown::new(), self.work.unknown(commits));
+        let stamp = |commit: &Commit| {
+            let unknown = unknown.get(&commit.partition).unwrap_or(&none);
+            Ok((commit.partition, self.identity.stamp(commit, partitions, unknown)?))
+        };
+        commits.iter().map(stamp).collect()
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -305,27 +370,84 @@ impl<'a> Session<'a> {
         Snapshot {
             watermark: engine.watermark(),
             open_windows: engine.open_windows(),
+            partitions: self.starts.len(),
             replay_left: engine.left_to_replay(),
             ..self.work.count
         }
     }
 }
 
+/// What it takes to wait for the registry: while it does not answer, nothing is read, but nobody is kept waiting either.
+struct Registry<'s> {
+    source: &'s Source,
+    turn: &'s Turn<'s>,
+    control: &'s Control,
+}
+
+impl Registry<'_> {
+    /// Teaches a schema; `false`: told to stop before the registry answered. `fetching`: the partitions that are not paused.
+    fn teach<'p>(&self, work: &mut Work<'_>, id: u32, fetching: impl Iterator<Item = &'p i32> + Clone) -> Result<bool> {
+        let mut since = None;
+        while let Err(error) = work.learn(id) {
+            let begin = *since.get_or_insert_with(Instant::now);
+            if error.kind != Kind::Unreachable || begin.elapsed() >= REGISTRY_LIMIT {
+                return Err(Broken::GiveUp(error));
+            }
+            if self.control.is_stopping() {
+                return Ok(false);
+            }
+            tracing::warn!("{error}; asking again");
+            fetching.clone().try_for_each(|partition| self.source.set_paused(*partition, true))?;
+            self.wait()?;
+        }
+        if since.is_some() {
+            fetching.clone().try_for_each(|partition| self.source.set_paused(*partition, false))?;
+        }
+        Ok(true)
+    }
+
+    fn wait(&self) -> Result<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < REGISTRY_PAUSE && !self.control.is_stopping() {
+            self.control.beat("waiting for the schema registry");
+            self.turn.check()?;
+            // All partitions are paused: there is no record that could be lost here.
+            if let Some(record) = self.source.poll(WAIT) {
+                let record = record?;
+                let what = format!("a record of paused partition {} came", record.partition());
+                return Err(Broken::StartOver(Error::new(Kind::Failed, what)));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a session must know of the cluster before it begins.
 fn look(job: &Job, source: &Source, cluster: &Cluster) -> crate::error::Result<(Identity, BTreeMap<i32, Found>, bool)> {
-    let ends = cluster.ends(&job.aggregate.source)?;
-    let mut committed = source.committed(i32::try_from(ends.len()).unwrap_or(i32::MAX))?;
+    let partitions = cluster.existing(&job.aggregate.source)?;
+    // Before the ends: nobody has come further than where the log ends later.
+    let mut committed = source.committed(partitions)?;
     let topic_id = cluster.topic_id(&job.aggregate.source)?;
-    let found = ends
+    let found = cluster
+        .ends(&job.aggregate.source)?
         .into_iter()
+        .filter(|(partition, _)| *partition < partitions)
         .map(|(partition, ends)| (partition, Found { committed: committed.remove(&partition).flatten(), ends }))
         .collect();
     let sink_has_rows = cluster.ends(&job.aggregate.sink)?.values().any(|ends| ends.high > 0);
-    Ok((Identity { definition: job.layout.identity(), topic_id }, found, sink_has_rows))
+    Ok((Identity { definition: job.layout.identity(), topic_id, partitions }, found, sink_has_rows))
 }
 
-/// Where each partition ends now, for readers of committed records.
-fn goal(job: &Job) -> crate::error::Result<BTreeMap<i32, i64>> {
-    let ends = Cluster::new(&job.kafka, "read_committed")?.ends(&job.aggregate.source)?;
-    Ok(ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect())
+/// If the topic grew while windows were open: how many partitions it had, and when the last of those windows ends.
+fn grown(job: &Job, restored: &Restored) -> Option<(i32, i64)> {
+    let definition = &job.layout.definition;
+    let latest = restored.assigned.iter().filter_map(|(_, _, progress)| progress.max_event_time).max()?;
+    let end = window_start(latest, definition.window_ms, definition.offset_ms) + definition.window_ms;
+    restored.grown_from.map(|before| (before, end))
+}
+
+/// Where each of these partitions ends now, for readers of committed records.
+fn goal(job: &Job, starts: &BTreeMap<i32, i64>) -> crate::error::Result<BTreeMap<i32, i64>> {
+    let cluster = Cluster::new(&job.kafka, "read_committed")?;
+    starts.keys().map(|partition| Ok((*partition, cluster.partition_ends(&job.aggregate.source, *partition)?.high))).collect()
 }

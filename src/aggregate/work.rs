@@ -1,33 +1,45 @@
 //! What turns records into pending rows and dead letters; apart from the consumer, which lends the records.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
+use super::control::Snapshot;
 use super::dead_letter::DeadLetter;
-use super::reader::{Reader, Unreadable, Writer};
-use super::run::{Job, Snapshot};
+use super::reader::{Reader, UNKNOWN_SCHEMA, Unreadable, Writer};
+use super::restore::Unknown;
+use super::run::Job;
+use crate::avro::wire;
 use crate::config::{Late, Poison};
-use crate::engine::{Engine, Event, Row, Verdict};
+use crate::engine::{Commit, Engine, Event, Row, Verdict};
 use crate::error::{Error, Kind};
 use crate::kafka::Broken;
 
-/// How often, and how far apart, the registry is asked for a schema before giving up.
-const SCHEMA_ATTEMPTS: u32 = 10;
-const SCHEMA_PAUSE: Duration = Duration::from_secs(1);
+/// The registry is not asked again sooner for an id that it did not know.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The registry is not waited for any longer at a time: somebody may want to stop.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 type Result<T> = std::result::Result<T, Broken>;
 
 /// Records in, rows and dead letters out.
 pub(super) struct Work<'a> {
-    pub job: &'a Job,
+    job: &'a Job,
     pub engine: Engine,
-    pub reader: Reader,
+    reader: Reader,
     /// Dead letters that are not committed yet.
     pub letters: Vec<DeadLetter>,
     pub count: Snapshot,
+    /// When the registry said of an id that it does not know it.
+    unknown_since: HashMap<u32, Instant>,
+    /// What was rejected for that and must stay so if it is read again, by partition.
+    unknown: BTreeMap<i32, Unknown>,
+    /// The same as it was committed before this session; empty once it is read again.
+    unknown_before: BTreeMap<i32, Unknown>,
 }
 
 /// Rows as bytes: keys and values one after the other, and where each lies.
@@ -37,29 +49,52 @@ pub(super) struct Encoded {
     pub rows: Vec<(Range<usize>, Range<usize>)>,
 }
 
-impl Work<'_> {
-    /// Takes a record: into its window, among the dead letters, or nowhere.
-    pub fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
-        self.count.records += 1;
+impl<'a> Work<'a> {
+    pub fn new(job: &'a Job, engine: Engine, count: Snapshot, unknown: BTreeMap<i32, Unknown>) -> Self {
+        Self {
+            job,
+            engine,
+            reader: Reader::new(job.layout.clone()),
+            letters: Vec::new(),
+            count,
+            unknown_since: HashMap::new(),
+            unknown_before: unknown.clone(),
+            unknown,
+        }
+    }
+
+    /// Takes a record: into its window, among the dead letters, or nowhere. Or returns the id of a schema that must be learnt first.
+    pub fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<Option<u32>> {
         let (partition, offset) = (message.partition(), message.offset());
-        let verdict = loop {
-            match self.reader.read(message.payload()) {
-                Ok(decoded) => {
-                    break self.engine.observe(&Event {
-                        partition,
-                        offset,
-                        time_ms: decoded.time_ms,
-                        kafka_time_ms: message.timestamp().to_millis(),
-                        group: &decoded.group,
-                        values: &decoded.values,
-                    });
+        if self.was_unknown(message) {
+            self.engine.reject(partition, offset);
+            return Ok(None);
+        }
+        let verdict = match self.reader.read(message.payload()) {
+            Ok(decoded) => self.engine.observe(&Event {
+                partition,
+                offset,
+                time_ms: decoded.time_ms,
+                kafka_time_ms: message.timestamp().to_millis(),
+                group: &decoded.group,
+                values: &decoded.values,
+            }),
+            Err(Unreadable::Schema(id)) => return Ok(Some(id)),
+            Err(Unreadable::Poison { cause, detail }) => {
+                self.count.records += 1;
+                if self.engine.reject(partition, offset) {
+                    self.remember_unknown(message, cause);
+                    self.poison(message, cause, detail)?;
                 }
-                Err(Unreadable::Schema(id)) => self.fetch_schema(id)?,
-                Err(Unreadable::Poison { cause, detail }) => {
-                    return if self.engine.reject(partition, offset) { self.poison(message, cause, detail) } else { Ok(()) };
-                }
+                return Ok(None);
             }
         };
+        self.count.records += 1;
+        self.settle(verdict, message)?;
+        Ok(None)
+    }
+
+    fn settle(&mut self, verdict: Verdict, message: &BorrowedMessage<'_>) -> Result<()> {
         match verdict {
             Verdict::Counted | Verdict::Old => Ok(()),
             Verdict::OutOfRange => self.poison(
@@ -103,28 +138,64 @@ impl Work<'_> {
         });
     }
 
-    fn fetch_schema(&mut self, id: u32) -> Result<()> {
+    /// Asks the registry for a schema. An error: it does not answer, and may be asked again.
+    pub fn learn(&mut self, id: u32) -> crate::error::Result<()> {
         // Ids are Java ints: what is no such number was never given out, and registries answer it as they like.
-        if i32::try_from(id).is_err() {
-            self.reader.learn(id, Writer::Unknown);
-            return Ok(());
-        }
-        let mut attempt = 1;
-        loop {
-            match self.job.runtime.block_on(self.job.registry.by_id(id)) {
-                Ok(Some(found)) => self.reader.learn(id, Writer::Schema(&found.schema)),
-                Ok(None) => self.reader.learn(id, Writer::Unknown),
-                Err(error) if error.kind == Kind::Data => self.reader.learn(id, Writer::Unfit(error.message)),
-                Err(error) if error.kind == Kind::Unreachable && attempt < SCHEMA_ATTEMPTS => {
-                    tracing::warn!("{error}; asking again");
-                    attempt += 1;
-                    std::thread::sleep(SCHEMA_PAUSE);
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+        let asked = async {
+            let answer = tokio::time::timeout(ANSWER_LIMIT, self.job.registry.by_id(id)).await;
+            answer.unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, "the schema registry does not answer")))
+        };
+        let found = if i32::try_from(id).is_err() { Ok(None) } else { self.job.runtime.block_on(asked) };
+        match found {
+            Ok(Some(found)) => self.reader.learn(id, Writer::Schema(&found.schema)),
+            Ok(None) => {
+                self.unknown_since.insert(id, Instant::now());
+                self.reader.learn(id, Writer::Unknown);
             }
-            return Ok(());
+            Err(error) if error.kind == Kind::Data => self.reader.learn(id, Writer::Unfit(error.message)),
+            Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    /// What is to be done now and then: lets the registry be asked again for ids that it did not know.
+    pub fn tidy(&mut self) {
+        let reader = &mut self.reader;
+        self.unknown_since.retain(|id, since| {
+            let keep = since.elapsed() < ASK_AGAIN;
+            if !keep {
+                reader.forget(*id);
+            }
+            keep
+        });
+        if !self.engine.replaying() {
+            self.unknown_before.clear();
+        }
+    }
+
+    /// Whether this record was rejected before the restart because nobody knew its schema.
+    fn was_unknown(&self, message: &BorrowedMessage<'_>) -> bool {
+        let Some(before) = self.unknown_before.get(&message.partition()) else { return false };
+        let id = message.payload().and_then(|value| wire::split(value).ok()).map(|(id, _)| id);
+        id.and_then(|id| before.get(&id)).is_some_and(|last| message.offset() <= *last)
+    }
+
+    fn remember_unknown(&mut self, message: &BorrowedMessage<'_>, cause: &str) {
+        let id = message.payload().and_then(|value| wire::split(value).ok()).map(|(id, _)| id);
+        if let Some(id) = id.filter(|_| cause == UNKNOWN_SCHEMA) {
+            self.unknown.entry(message.partition()).or_default().insert(id, message.offset());
+        }
+    }
+
+    /// The schema ids to keep with each partition's offset: those of records that a restart would read again.
+    pub fn unknown(&mut self, commits: &[Commit]) -> &BTreeMap<i32, Unknown> {
+        for commit in commits {
+            if let Some(unknown) = self.unknown.get_mut(&commit.partition) {
+                unknown.retain(|_, last| *last >= commit.offset);
+            }
+        }
+        self.unknown.retain(|_, unknown| !unknown.is_empty());
+        &self.unknown
     }
 
     /// Rows that do not fit the sink's types become dead letters.
@@ -135,8 +206,8 @@ impl Work<'_> {
         for row in rows {
             key.clear();
             value.clear();
-            crate::avro::wire::frame(job.key_id, &mut key);
-            crate::avro::wire::frame(job.value_id, &mut value);
+            wire::frame(job.key_id, &mut key);
+            wire::frame(job.value_id, &mut value);
             match job.layout.encode_row(row, &mut key, &mut value) {
                 Ok(()) => {
                     let begin = encoded.bytes.len();

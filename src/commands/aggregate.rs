@@ -1,13 +1,16 @@
 //! `pipeline aggregate`
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::aggregate::{Job, Outcome, Snapshot, Status};
+use crate::aggregate::{Control, Job, Outcome, Snapshot, Status};
 use crate::cli::Aggregate;
 use crate::config::{Config, Instant};
 use crate::error::{Error, Kind, Result};
+
+/// Whoever asks a process to end waits ten seconds, as a rule, before it kills.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
 
 pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     let aggregate = config.aggregate(args.sink.as_deref())?;
@@ -18,21 +21,20 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     if args.reset {
         job = job.reset();
     }
+    if let Some(instance) = &args.instance {
+        job = job.share(instance)?;
+    }
     eprintln!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();
     let watched = status.clone();
-    let mut working = tokio::task::spawn_blocking(move || job.run(&watched));
-    let mut shown =
-        tokio::time::interval(if std::io::stderr().is_terminal() { Duration::from_secs(1) } else { Duration::from_secs(10) });
-    shown.tick().await;
-    let stop = super::stop_signal();
-    tokio::pin!(stop);
-    let outcome = loop {
-        tokio::select! {
-            done = &mut working => break done.map_err(|error| Error::new(Kind::Failed, format!("the aggregation ended by itself: {error}")))??,
-            () = &mut stop, if !status.stop.load(Ordering::Relaxed) => status.stop.store(true, Ordering::Relaxed),
-            _ = shown.tick() => show(&status.snapshot()),
+    let working = tokio::task::spawn_blocking(move || job.run(&watched));
+    let outcome = tokio::select! {
+        done = working => {
+            done.map_err(|error| Error::new(Kind::Failed, format!("the aggregation ended by itself: {error}")))??
         }
+        error = status.stuck() => return Err(error),
+        error = stop(&status) => return Err(error),
+        never = progress(&status) => match never {},
     };
     let last = status.snapshot();
     show(&last);
@@ -42,6 +44,24 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     let how = if outcome == Outcome::CaughtUp { "caught up" } else { "stopped" };
     println!("{how}: {} records read, {} rows written, {} late, {} unusable", last.records, last.rows, last.late, last.poison);
     Ok(())
+}
+
+/// Tells the job to stop when the process is asked to; an error if it then takes too long.
+async fn stop(status: &Control) -> Error {
+    super::stop_signal().await;
+    status.stop();
+    tokio::time::sleep(STOP_LIMIT).await;
+    let what = format!("told to stop, but still {} after {} s", status.doing(), STOP_LIMIT.as_secs());
+    Error::new(Kind::Watchdog, what).hint("nothing is lost: the next start goes on from the last commit")
+}
+
+/// Shows where the job stands, again and again.
+async fn progress(status: &Control) -> Infallible {
+    let pause = Duration::from_secs(if std::io::stderr().is_terminal() { 1 } else { 10 });
+    loop {
+        tokio::time::sleep(pause).await;
+        show(&status.snapshot());
+    }
 }
 
 /// A line about where the job stands; on a terminal it replaces the one before.

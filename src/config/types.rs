@@ -213,6 +213,9 @@ pub struct Aggregate {
     /// What becomes of records that cannot be read.
     #[serde(default)]
     pub poison: Poison,
+    /// Every group's records are in one partition: producers key by the group. Needed by `aggregate --instance`.
+    #[serde(default)]
+    pub keyed_by_group: bool,
     /// The fields that rows are grouped by.
     pub group_by: Vec<String>,
     /// The group-by fields (and `window_start`, `window_end`) that make the record key in the sink; default: all group-by fields.

@@ -161,6 +161,12 @@ impl Topics {
         let _ = block_on(self.admin().delete_groups(&[group], &AdminOptions::new()));
     }
 
+    /// Whether a consumer group has members.
+    pub fn has_members(&self, group: &str) -> bool {
+        let groups = self.consumer(Isolation::Uncommitted, "it").fetch_group_list(Some(group), TIMEOUT).expect("groups");
+        groups.groups().iter().any(|group| !group.members().is_empty())
+    }
+
     /// Deletes all records of a topic.
     pub fn delete_records(&self, topic: &str) {
         let mut list = TopicPartitionList::new();
