@@ -115,9 +115,14 @@ impl Line {
         format!("pipeline-{}", self.sink)
     }
 
+    /// The registry's address, as the file has it.
+    pub fn registry(&self) -> String {
+        self.table["registry"]["url"].as_str().expect("an address").into()
+    }
+
     /// Decodes values with the registry's schemas.
     pub fn decoder(&self) -> Decoder {
-        Decoder::new(self.table["registry"]["url"].as_str().expect("an address"))
+        Decoder::new(&self.registry())
     }
 }
 

@@ -2,6 +2,7 @@
 //! decoded by apache-avro against the registry's schemas, and sums computed in a few lines of their own.
 
 mod avro;
+mod gate;
 mod line;
 mod process;
 mod servers;
@@ -9,6 +10,7 @@ mod sums;
 mod topics;
 
 pub use avro::{Decoder, encode};
+pub use gate::Gate;
 pub use line::Line;
 pub use process::{Ended, Running};
 pub use servers::{Servers, block_on};

@@ -4,6 +4,7 @@ mod instances;
 mod kills;
 mod poison;
 mod refusals;
+mod registry;
 mod resets;
 mod restarts;
 mod rows;

@@ -1,0 +1,92 @@
+//! A gate before the registry: it can be shut, answer for it, and it counts.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Passes HTTP requests on, one a connection. Dropping it leaves its thread behind until the test ends.
+pub struct Gate {
+    /// Its own address, with the registry's path.
+    pub url: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_shut: bool,
+    answers: BTreeMap<String, (&'static str, String)>,
+    asked: BTreeMap<String, usize>,
+}
+
+impl Gate {
+    /// A gate before the registry at this address.
+    pub fn before(url: &str) -> Self {
+        let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (state, host) = (Arc::<Mutex<State>>::default(), host.to_owned());
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, host) = (Arc::clone(&shared), host.clone());
+                // A client that goes away is no failure of the gate's.
+                std::thread::spawn(move || drop(serve(stream, &shared, &host)));
+            }
+        });
+        Self { url: format!("http://{address}/{path}"), state }
+    }
+
+    /// From now on nobody is let through, or everybody again.
+    pub fn shut(&self, shut: bool) {
+        self.state.lock().unwrap().is_shut = shut;
+    }
+
+    /// Answers a path that ends so by itself.
+    pub fn answer(&self, path: &str, status: &'static str, body: String) {
+        self.state.lock().unwrap().answers.insert(path.into(), (status, body));
+    }
+
+    /// How often a path that ends so was asked for.
+    pub fn asked(&self, path: &str) -> usize {
+        self.state.lock().unwrap().asked.iter().filter(|(asked, _)| asked.ends_with(path)).map(|(_, count)| count).sum()
+    }
+}
+
+fn serve(mut client: TcpStream, state: &Mutex<State>, host: &str) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        lines.push(line);
+    }
+    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default().to_owned();
+    let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    let answer = {
+        let mut state = state.lock().unwrap();
+        *state.asked.entry(path.clone()).or_default() += 1;
+        if state.is_shut {
+            return Ok(());
+        }
+        state.answers.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, answer)| answer.clone())
+    };
+    if let Some((status, body)) = answer {
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        return client.write_all((head + &body).as_bytes());
+    }
+    let mut server = TcpStream::connect(host)?;
+    lines.retain(|line| !line.to_lowercase().starts_with("connection:"));
+    server.write_all((lines.concat() + "Connection: close\r\n\r\n").as_bytes())?;
+    server.write_all(&body)?;
+    std::io::copy(&mut server, &mut client)?;
+    Ok(())
+}
