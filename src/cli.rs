@@ -1,5 +1,6 @@
 //! What can be typed. Types for clap and nothing else.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -106,6 +107,9 @@ pub struct Aggregate {
     /// file. Without it one instance reads them all, and a second start fences it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["start", "reset"])]
     pub instance: Option<String>,
+    /// Serve Prometheus metrics at /metrics, and /healthz and /readyz, on this address, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Read to where the topic ends now, write what the watermark closes, and end
     #[arg(long)]
     pub until_caught_up: bool,

@@ -3,14 +3,14 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { aggregate, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
+//! main -> commands -> { metrics -> aggregate, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
 //! * [`commands`]: one file a verb, wiring only.
 //! * [`engine`]: windows, watermark, aggregation, generator. Pure: no I/O, no clock, no randomness of its own.
 //! * [`avro`]: framing, decoding by a plan, encoding. Pure.
-//! * [`aggregate`]: the job that puts the engine between two topics. [`kafka`]: clients, topics, transactions. [`registry`]: the
+//! * [`aggregate`]: the job that puts the engine between two topics; [`metrics`]: what it tells over HTTP. [`kafka`]: clients, topics, transactions. [`registry`]: the
 //!   schema registry.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 
@@ -24,5 +24,6 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod kafka;
+pub mod metrics;
 pub mod registry;
 pub mod superset;

@@ -1,8 +1,11 @@
 //! The line between the job's thread and the rest of the program: a way to stop it, what it tells, and whether it lives.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::error::{Error, Kind};
 
@@ -12,7 +15,7 @@ const SILENCE: u32 = 60;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the job stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Records read, those read again after a restart too.
     pub records: u64,
@@ -22,6 +25,8 @@ pub struct Snapshot {
     pub late: u64,
     /// Records, and rows, that could not be used.
     pub poison: u64,
+    /// Dead letters, by cause.
+    pub letters: BTreeMap<&'static str, u64>,
     /// Transactions committed.
     pub commits: u64,
     /// The watermark, ms.
@@ -34,20 +39,42 @@ pub struct Snapshot {
     pub replay_total: i64,
     /// Offsets still to read again.
     pub replay_left: i64,
+    /// Offsets between where reading is and where the partitions end, control records too; `None` as long as the ends are unknown.
+    pub input_lag: Option<i64>,
+    /// A session has begun: it has its partitions and knows where they were left.
+    pub has_begun: bool,
 }
 
+/// The bounds of [`Control::transactions`]'s buckets, seconds.
+const TRANSACTION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
 /// Shared by the job and who watches it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Control {
     stop: AtomicBool,
     snapshot: Mutex<Snapshot>,
     committed: Mutex<Snapshot>,
     beats: AtomicU64,
     doing: Mutex<&'static str>,
+    /// How long transactions take, seconds.
+    pub transactions: Histogram,
 }
 
 /// A handle of it.
 pub type Status = Arc<Control>;
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            stop: AtomicBool::default(),
+            snapshot: Mutex::default(),
+            committed: Mutex::default(),
+            beats: AtomicU64::default(),
+            doing: Mutex::default(),
+            transactions: Histogram::new(TRANSACTION_BUCKETS),
+        }
+    }
+}
 
 impl Control {
     /// Asks the job to end: it commits what it has and returns.
@@ -62,7 +89,7 @@ impl Control {
 
     /// Where the job stands; at most a quarter of a second old.
     pub fn snapshot(&self) -> Snapshot {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn publish(&self, snapshot: Snapshot) {
@@ -71,13 +98,13 @@ impl Control {
 
     /// The same, once what it counts is committed.
     pub(super) fn publish_committed(&self, snapshot: Snapshot) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
         self.publish(snapshot);
     }
 
     /// What a new session goes on counting from: what was not committed is seen again.
     pub(super) fn committed(&self) -> Snapshot {
-        let committed = *self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Snapshot { records: self.snapshot().records, ..committed }
     }
 

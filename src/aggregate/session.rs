@@ -342,7 +342,9 @@ impl<'a> Session<'a> {
             value: letter.value.as_deref(),
             headers: Some(letter.headers(&job.aggregate.source)),
         });
+        let begin = Instant::now();
         self.turn.producer.commit(rows.chain(letters), &offsets, &self.group)?;
+        self.control.transactions.observe(begin.elapsed().as_secs_f64());
         self.work.count.rows += encoded.rows.len() as u64;
         self.work.count.commits += 1;
         self.committed = commits;
@@ -371,9 +373,22 @@ impl<'a> Session<'a> {
             watermark: engine.watermark(),
             open_windows: engine.open_windows(),
             partitions: self.starts.len(),
+            input_lag: self.input_lag(),
+            has_begun: true,
             replay_left: engine.left_to_replay(),
-            ..self.work.count
+            ..self.work.count.clone()
         }
+    }
+
+    fn input_lag(&self) -> Option<i64> {
+        let ends = match (&self.goal, &self.ends) {
+            (Some(goal), _) => goal.clone(),
+            (None, Some(ends)) => ends.latest().into_iter().map(|(partition, (end, _))| (partition, end)).collect(),
+            (None, None) => return None,
+        };
+        let positions = self.source.positions();
+        let lag = |partition| Some((ends.get(partition)? - self.position(&positions, *partition)).max(0));
+        self.starts.keys().map(lag).sum()
     }
 }
 

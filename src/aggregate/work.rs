@@ -129,13 +129,18 @@ impl<'a> Work<'a> {
     }
 
     fn bury(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) {
-        self.letters.push(DeadLetter {
+        self.write_letter(DeadLetter {
             cause,
             detail,
             origin: Some((message.partition(), message.offset())),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
         });
+    }
+
+    fn write_letter(&mut self, letter: DeadLetter) {
+        *self.count.letters.entry(letter.cause).or_default() += 1;
+        self.letters.push(letter);
     }
 
     /// Asks the registry for a schema. An error: it does not answer, and may be asked again.
@@ -234,7 +239,7 @@ impl<'a> Work<'a> {
                     error.hint("make the field a long in the source's schema, or set poison = \"dead-letter\""),
                 ));
             }
-            Poison::DeadLetter => self.letters.push(DeadLetter {
+            Poison::DeadLetter => self.write_letter(DeadLetter {
                 cause: "overflow",
                 detail,
                 origin: None,

@@ -8,6 +8,7 @@ use crate::aggregate::{Control, Job, Outcome, Snapshot, Status};
 use crate::cli::Aggregate;
 use crate::config::{Config, Instant};
 use crate::error::{Error, Kind, Result};
+use crate::metrics;
 
 /// Whoever asks a process to end waits ten seconds, as a rule, before it kills.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
@@ -26,6 +27,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     }
     eprintln!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();
+    let served = metrics::serve(args.metrics_listen, &aggregate.sink, status.clone()).await?;
     let watched = status.clone();
     let working = tokio::task::spawn_blocking(move || job.run(&watched));
     let outcome = tokio::select! {
@@ -34,6 +36,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
         }
         error = status.stuck() => return Err(error),
         error = stop(&status) => return Err(error),
+        error = served => return Err(error),
         never = progress(&status) => match never {},
     };
     let last = status.snapshot();

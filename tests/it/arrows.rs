@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -14,8 +14,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("aggregate", &["avro", "config", "engine", "error", "kafka", "registry"]),
     ("druid", &["avro", "config", "error", "http", "kafka", "registry"]),
     ("superset", &["config", "error", "http"]),
+    ("metrics", &["aggregate", "config", "error"]),
     ("cli", &["aggregate", "config", "error"]),
-    ("commands", &["aggregate", "avro", "cli", "config", "druid", "engine", "error", "http", "kafka", "registry", "superset"]),
+    ("commands", &["aggregate", "avro", "cli", "config", "druid", "engine", "error", "http", "kafka", "metrics", "registry", "superset"]),
 ];
 
 fn sources(path: &Path, found: &mut Vec<(String, String)>) {
