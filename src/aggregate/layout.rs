@@ -249,6 +249,7 @@ fn to_scalar(number: Option<Number>, integral: bool) -> Result<Scalar<'static>, 
             i64::try_from(value).map(Scalar::Long).map_err(|_| format!("{value} does not fit a long"))
         }
         Some(Number::Int(value)) => Ok(Scalar::Double(value as f64)),
+        Some(wide @ Number::Wide { .. }) => Err(format!("{wide} does not fit")),
         Some(Number::Float(value)) => Ok(Scalar::Double(value)),
     }
 }

@@ -33,6 +33,7 @@ mod oracle;
 mod partition;
 #[cfg(test)]
 mod tests;
+mod window;
 mod windows;
 
 pub use accumulator::{Function, Number};

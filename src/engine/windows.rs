@@ -1,9 +1,10 @@
 //! The engine: open windows, the watermark, and closing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::accumulator::{Accumulator, Function, Number};
+use super::accumulator::{Function, Number};
 use super::partition::{Commit, Partition, Progress};
+use super::window::Window;
 
 /// Event times beyond this many milliseconds from the epoch are no times (the range of ECMAScript's Date): it keeps window
 /// arithmetic far from overflow.
@@ -70,8 +71,6 @@ pub struct Row {
     pub values: Vec<Option<Number>>,
 }
 
-type Cell = Box<[Accumulator]>;
-
 /// The start of the window that a time belongs to.
 pub fn window_start(time_ms: i64, window_ms: i64, offset_ms: i64) -> i64 {
     (time_ms - offset_ms).div_euclid(window_ms) * window_ms + offset_ms
@@ -82,7 +81,8 @@ pub fn window_start(time_ms: i64, window_ms: i64, offset_ms: i64) -> i64 {
 pub struct Engine {
     definition: Definition,
     partitions: BTreeMap<i32, Partition>,
-    open: BTreeMap<i64, HashMap<Box<[u8]>, Cell>>,
+    /// By window start.
+    open: BTreeMap<i64, Window>,
     closed: Vec<Row>,
     /// An event time that passes this may lift the watermark over the next window end: so a record costs one comparison.
     alarm: i64,
@@ -117,7 +117,11 @@ impl Engine {
         if replay_ended {
             self.close_by_watermark();
         }
-        if old && verdict != Verdict::Counted { Verdict::Old } else { verdict }
+        match verdict {
+            Verdict::Counted => verdict,
+            _ if old => Verdict::Old,
+            _ => verdict,
+        }
     }
 
     /// Puts an event into its window, if that is open.
@@ -126,15 +130,17 @@ impl Engine {
         let progress = &mut partition.progress;
         let before = progress.max_event_time.unwrap_or(i64::MIN);
         progress.max_event_time = Some(before.max(event.time_ms));
-        let late = start + self.definition.window_ms <= progress.closed_through;
-        if !late {
+        let verdict = if start + self.definition.window_ms > progress.closed_through {
             partition.first_offsets.entry(start).or_insert(event.offset);
-            self.add(start, event);
-        }
+            self.open.entry(start).or_default().add(&self.definition, event);
+            Verdict::Counted
+        } else {
+            Verdict::Late
+        };
         if before < self.alarm && self.alarm <= event.time_ms {
             self.close_by_watermark();
         }
-        if late { Verdict::Late } else { Verdict::Counted }
+        verdict
     }
 
     /// Takes note of a record that could not be decoded. Returns whether it is new, and so to be handled.
@@ -162,17 +168,6 @@ impl Engine {
     fn in_range(&self, event: &Event<'_>) -> bool {
         let latest = event.kafka_time_ms.map_or(TIME_RANGE, |time| time.saturating_add(self.definition.max_future_ms));
         (-TIME_RANGE..=latest.min(TIME_RANGE)).contains(&event.time_ms)
-    }
-
-    fn add(&mut self, start: i64, event: &Event<'_>) {
-        let window = self.open.entry(start).or_default();
-        if !window.contains_key(event.group) {
-            let cell = self.definition.functions.iter().map(|function| Accumulator::new(*function)).collect();
-            window.insert(event.group.into(), cell);
-        }
-        if let Some(cell) = window.get_mut(event.group) {
-            cell.iter_mut().zip(event.values).for_each(|(accumulator, value)| accumulator.add(*value));
-        }
     }
 
     /// Whether records that were read before the restart are still being read again. Until then nothing closes.
@@ -236,8 +231,8 @@ impl Engine {
 
     fn close_through(&mut self, boundary: i64) {
         while let Some(entry) = self.open.first_entry().filter(|entry| *entry.key() < boundary) {
-            let (start, cells) = entry.remove_entry();
-            self.emit(start, cells);
+            let (start, window) = entry.remove_entry();
+            window.emit(&self.definition, start, &mut self.closed);
         }
         for partition in self.partitions.values_mut() {
             partition.progress.closed_through = partition.progress.closed_through.max(boundary);
@@ -245,16 +240,6 @@ impl Engine {
                 partition.first_offsets.pop_first();
             }
         }
-    }
-
-    fn emit(&mut self, start: i64, cells: HashMap<Box<[u8]>, Cell>) {
-        let end_ms = start + self.definition.window_ms;
-        let mut rows: Vec<Row> = cells
-            .into_iter()
-            .map(|(group, cell)| Row { start_ms: start, end_ms, group, values: cell.iter().map(Accumulator::result).collect() })
-            .collect();
-        rows.sort_unstable_by(|a, b| a.group.cmp(&b.group));
-        self.closed.append(&mut rows);
     }
 
     /// The event time that lifts the watermark to the next window end, if all other partitions allow it.
