@@ -296,22 +296,39 @@ fn a_replay_ends_where_the_log_does_even_without_a_record_there() {
 }
 
 #[test]
-fn a_partition_far_ahead_should_wait() {
+fn a_partition_far_ahead_should_wait_once_the_cells_are_many() {
     let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
     observe(&mut engine, 0, 0, 0);
     observe(&mut engine, 0, 1, 10 * WINDOW + 1);
+    assert!(!engine.should_wait(0));
+    let mut engine = engine.with_cell_budget(1);
     assert!(engine.should_wait(0), "of an unread one");
     observe(&mut engine, 1, 0, 1);
     assert!(!engine.should_wait(0));
     observe(&mut engine, 0, 2, 10 * WINDOW + 2);
     assert!(engine.should_wait(0) && !engine.should_wait(1));
+    let engine = engine.with_cell_budget(2);
+    assert!(!engine.should_wait(0));
+}
+
+#[test]
+fn closed_cells_no_longer_count_as_open() {
+    let assigned = [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))];
+    let mut engine = Engine::new(definition(0), assigned).with_cell_budget(2);
+    for (offset, time_ms) in [0, 10, 20, 300].into_iter().enumerate() {
+        observe(&mut engine, 0, offset as i64, time_ms);
+    }
+    assert!(engine.should_wait(0));
+    observe(&mut engine, 1, 0, 25);
+    assert_eq!(engine.pending_rows(), 2);
+    assert!(!engine.should_wait(0), "two cells are left");
 }
 
 #[test]
 fn a_partition_that_was_far_ahead_is_read_again_all_the_same() {
     let ahead = Progress { max_event_time: Some(500), ..Progress::starting_at(40) };
     let behind = Progress { max_event_time: Some(5), ..Progress::starting_at(3) };
-    let mut engine = Engine::new(definition(0), [(0, 0, ahead), (1, 2, behind)]);
+    let mut engine = Engine::new(definition(0), [(0, 0, ahead), (1, 2, behind)]).with_cell_budget(0);
     assert!(!engine.should_wait(0) && !engine.should_wait(1));
     observe(&mut engine, 1, 2, 5);
     assert!(!engine.should_wait(0), "nobody else can go on before it has come to its position");

@@ -15,13 +15,18 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// How many cells it has.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Adds an event to its group's cell.
     pub fn add(&mut self, definition: &Definition, event: &Event<'_>) {
         let functions = &definition.functions;
         let number = if let Some(number) = self.numbers.get(event.group) {
             *number
         } else {
-            let number = self.numbers.len();
+            let number = self.len();
             self.numbers.insert(event.group.into(), number);
             self.accumulators.resize(self.accumulators.len() + functions.len(), Accumulator::default());
             number
