@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::avro::{EncodeError, Encoder, FieldKind, Plan, PlanError, Scalar};
-use crate::config::{Aggregate, Function, Measure};
+use crate::config::{Aggregate, Function, Late, Measure};
 use crate::engine::{self, Definition, Number, Row};
 use crate::error::{Error, Kind, Result};
 
@@ -173,6 +173,7 @@ fn definition(aggregate: &Aggregate) -> Definition {
         lateness_ms: aggregate.lateness.0,
         max_future_ms: aggregate.max_future.0,
         functions: aggregate.measures.iter().map(function).collect(),
+        late_deltas: aggregate.late == Late::Delta,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use apache_avro::Schema;
 
-use super::types::{Aggregate, Chart, ChartKind, Config, Dashboard, Function, Generate, Source};
+use super::types::{Aggregate, Chart, ChartKind, Config, Dashboard, Function, Generate, Late, Source};
 use super::units::Millis;
 use crate::error::{Error, Kind, Result};
 
@@ -155,6 +155,19 @@ fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {
     }
     match aggregate.measures.iter().find(|measure| measure.field.is_none() && measure.function != Function::Count) {
         Some(measure) => Err(wrong(&place, format!("measure `{}` needs a `field`", measure.name))),
+        None => late(&place, aggregate),
+    }
+}
+
+/// What came late is only then the rest of a result if results can be added up.
+fn late(place: &str, aggregate: &Aggregate) -> Result<()> {
+    let unfit = |function| !matches!(function, Function::Sum | Function::Count);
+    match aggregate.measures.iter().find(|measure| aggregate.late == Late::Delta && unfit(measure.function)) {
+        Some(measure) => {
+            let (name, function) = (&measure.name, measure.function.sql());
+            Err(wrong(place, format!("late = \"delta\" is for SUM and COUNT only, but measure `{name}` is {function}"))
+                .hint("rows with what came late are added up by their readers; set late = \"dead-letter\" or \"drop\""))
+        }
         None => Ok(()),
     }
 }
@@ -200,4 +213,23 @@ fn dashboard(config: &Config, dashboard: &Dashboard) -> Result<()> {
 
 fn is_color(text: &str) -> bool {
     text.len() == 7 && text.starts_with('#') && text[1..].chars().all(|c| c.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DEFAULT_FILE, load};
+    use super::*;
+
+    #[test]
+    fn deltas_are_of_sums_and_counts_only() {
+        let mut config = load(Some(DEFAULT_FILE.as_ref()), &[]).unwrap();
+        config.aggregates[0].late = Late::Delta;
+        check(&config).unwrap();
+        config.aggregates[0].measures[0].function = Function::Avg;
+        let error = check(&config).unwrap_err();
+        assert_eq!(error.kind, Kind::Config);
+        assert!(error.message.contains("`aggregated_sales` is AVG"), "{error}");
+        config.aggregates[0].late = Late::Drop;
+        check(&config).unwrap();
+    }
 }

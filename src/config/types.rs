@@ -264,6 +264,8 @@ pub enum Late {
     DeadLetter,
     /// It is counted and dropped.
     Drop,
+    /// Its window gets one more row, with only what came late: for sinks that add rows up. Sums and counts only.
+    Delta,
 }
 
 /// What becomes of a record that cannot be read.

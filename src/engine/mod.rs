@@ -19,6 +19,10 @@
 //!    since that window's memory was lost with the process. None is missed: the committed offset is not above the oldest of them.
 //! 3. A record from `position` on was never part of a commit: it is handled as if for the first time.
 //!
+//! With [`Definition::late_deltas`] the late handling of a record is a row too, with only what came late. It is in the
+//! transaction that lifts `position` over the record, and 1. holds: an old record never gives a delta, and no delta reopens a
+//! window or moves `closed_through`. So the rows of a cell add up to all of its records.
+//!
 //! Nothing closes until every partition has reached its `position` again ([`Engine::replaying`]): else a window could be emitted
 //! without its old records. A closing becomes fact with its commit; one that was not committed
 //! is decided anew, perhaps otherwise, but every record still ends in exactly one row or one late handling.

@@ -13,7 +13,7 @@ const WINDOW: i64 = 10;
 
 fn definition(lateness_ms: i64) -> Definition {
     let functions = vec![Function::Sum, Function::Count, Function::Min, Function::Max, Function::Avg];
-    Definition { window_ms: WINDOW, offset_ms: 0, lateness_ms, max_future_ms: 1_000, functions }
+    Definition { window_ms: WINDOW, offset_ms: 0, lateness_ms, max_future_ms: 1_000, functions, late_deltas: false }
 }
 
 /// Equal, with every NaN the same but 0 and -0 not.
@@ -335,4 +335,32 @@ fn a_partition_that_was_far_ahead_is_read_again_all_the_same() {
     assert!(engine.should_wait(1));
     observe(&mut engine, 0, 39, 500);
     assert!(engine.should_wait(0) && !engine.should_wait(1));
+}
+
+#[test]
+fn what_comes_late_is_one_row_a_cell_and_transaction() {
+    let definition = Definition { late_deltas: true, functions: vec![Function::Sum, Function::Count], ..definition(0) };
+    let mut engine = Engine::new(definition.clone(), [(0, 0, Progress::starting_at(0))]);
+    observe(&mut engine, 0, 0, 3);
+    observe(&mut engine, 0, 1, 25);
+    assert_eq!(engine.take_rows().len(), 1);
+    let closed_through = engine.commits()[0].progress.closed_through;
+    assert_eq!(observe(&mut engine, 0, 2, 3), Verdict::Late);
+    assert_eq!(observe(&mut engine, 0, 3, 4), Verdict::Late);
+    assert_eq!(engine.open_windows(), 1);
+    assert_eq!(engine.pending_rows(), 1);
+    let two = Some(Number::Int(2));
+    let delta = Row { start_ms: 0, end_ms: 10, group: [0].into(), values: vec![two, two] };
+    assert_eq!(engine.take_rows(), [delta]);
+    assert_eq!((engine.pending_rows(), engine.take_rows().len()), (0, 0));
+    let commit = engine.commits()[0];
+    assert_eq!(commit.progress.closed_through, closed_through);
+    // After a restart it is old, and gives no second delta.
+    let mut engine = Engine::new(definition, [(0, commit.offset, commit.progress)]);
+    for (offset, time_ms) in [(1, 25), (2, 3), (3, 4)] {
+        assert_ne!(observe(&mut engine, 0, offset, time_ms), Verdict::Late);
+    }
+    assert_eq!(engine.pending_rows(), 0);
+    assert_eq!(observe(&mut engine, 0, 4, 4), Verdict::Late);
+    assert_eq!(engine.pending_rows(), 1);
 }

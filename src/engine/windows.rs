@@ -29,6 +29,8 @@ pub struct Definition {
     pub max_future_ms: i64,
     /// The aggregates of each cell, in the order of [`Event::values`].
     pub functions: Vec<Function>,
+    /// Whether late values are given out as rows of their own, to be added to the window's (of sums and counts only).
+    pub late_deltas: bool,
 }
 
 /// A decoded record.
@@ -53,7 +55,7 @@ pub struct Event<'a> {
 pub enum Verdict {
     /// It is in its window.
     Counted,
-    /// Its window is closed.
+    /// Its window is closed. With [`Definition::late_deltas`] it is in a row of its own.
     Late,
     /// Its event time is too far past its Kafka timestamp, or no time at all.
     OutOfRange,
@@ -89,6 +91,8 @@ pub struct Engine {
     open_cells: usize,
     cell_budget: usize,
     closed: Vec<Row>,
+    /// Of closed windows: what came late since the rows were last taken.
+    late: BTreeMap<i64, Window>,
     /// An event time that passes this may lift the watermark over the next window end: so a record costs one comparison.
     alarm: i64,
 }
@@ -105,6 +109,7 @@ impl Engine {
             open_cells: 0,
             cell_budget: CELL_BUDGET,
             closed: Vec::new(),
+            late: BTreeMap::new(),
             alarm: i64::MIN,
         };
         engine.set_alarm();
@@ -149,6 +154,9 @@ impl Engine {
             window.add(&self.definition, event);
             self.open_cells += window.len() - cells;
             Verdict::Counted
+        } else if self.definition.late_deltas && event.offset >= partition.replay_until {
+            self.late.entry(start).or_default().add(&self.definition, event);
+            Verdict::Late
         } else {
             Verdict::Late
         };
@@ -272,14 +280,17 @@ impl Engine {
         window_start(watermark + 1, self.definition.window_ms, self.definition.offset_ms) + self.definition.window_ms
     }
 
-    /// The rows of the windows that were closed since they were last taken.
+    /// The rows of the windows that were closed since they were last taken, then those of what came late.
     pub fn take_rows(&mut self) -> Vec<Row> {
+        for (start, window) in std::mem::take(&mut self.late) {
+            window.emit(&self.definition, start, &mut self.closed);
+        }
         std::mem::take(&mut self.closed)
     }
 
     /// How many rows wait to be taken.
     pub fn pending_rows(&self) -> usize {
-        self.closed.len()
+        self.closed.len() + self.late.values().map(Window::len).sum::<usize>()
     }
 
     /// Marks a partition as silent, or not. A silent one does not hold the watermark.
