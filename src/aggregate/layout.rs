@@ -174,6 +174,7 @@ fn definition(aggregate: &Aggregate) -> Definition {
         max_future_ms: aggregate.max_future.0,
         functions: aggregate.measures.iter().map(function).collect(),
         late_deltas: aggregate.late == Late::Delta,
+        keyed: false,
     }
 }
 

@@ -109,6 +109,7 @@ impl<'a> Work<'a> {
                 }
                 Ok(())
             }
+            Verdict::Scattered { other } => Err(self.scattered(message, other)),
         }
     }
 
@@ -248,5 +249,20 @@ impl<'a> Work<'a> {
             }),
         }
         Ok(())
+    }
+
+    /// Instances that share a topic cannot bring such a group together: nobody sees both partitions.
+    fn scattered(&mut self, message: &BorrowedMessage<'_>, other: i32) -> Broken {
+        let group = match self.reader.read(message.payload()) {
+            Ok(decoded) => self.job.layout.describe_group(&decoded.group),
+            Err(_) => String::new(),
+        };
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        let what =
+            format!("topic {topic}: group {group} is in partitions {other} and {partition} (offset {offset}) within one window");
+        Broken::GiveUp(Error::new(Kind::Config, what).hint(
+            "several instances need every group in one partition: let the producers key their records by the group, or set \
+             keyed_by_group = false and run one instance",
+        ))
     }
 }

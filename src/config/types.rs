@@ -213,11 +213,11 @@ pub struct Aggregate {
     /// What becomes of records that cannot be read.
     #[serde(default)]
     pub poison: Poison,
-    /// Every group's records are in one partition: producers key by the group. Needed by `aggregate --instance`.
-    #[serde(default)]
-    pub keyed_by_group: bool,
     /// The fields that rows are grouped by.
     pub group_by: Vec<String>,
+    /// Whether every group's records are in one partition. Needed by `aggregate --instance`, and checked there.
+    #[serde(default)]
+    pub keyed_by_group: bool,
     /// The group-by fields (and `window_start`, `window_end`) that make the record key in the sink; default: all group-by fields.
     pub key: Option<Vec<String>>,
     /// The sums, counts and so on.

@@ -13,7 +13,7 @@ const WINDOW: i64 = 10;
 
 fn definition(lateness_ms: i64) -> Definition {
     let functions = vec![Function::Sum, Function::Count, Function::Min, Function::Max, Function::Avg];
-    Definition { window_ms: WINDOW, offset_ms: 0, lateness_ms, max_future_ms: 1_000, functions, late_deltas: false }
+    Definition { window_ms: WINDOW, offset_ms: 0, lateness_ms, max_future_ms: 1_000, functions, late_deltas: false, keyed: false }
 }
 
 /// Equal, with every NaN the same but 0 and -0 not.
@@ -363,4 +363,20 @@ fn what_comes_late_is_one_row_a_cell_and_transaction() {
     assert_eq!(engine.pending_rows(), 0);
     assert_eq!(observe(&mut engine, 0, 4, 4), Verdict::Late);
     assert_eq!(engine.pending_rows(), 1);
+}
+
+#[test]
+fn a_group_in_two_partitions_is_found_where_each_should_be_in_one() {
+    let assigned = [(3, 0, Progress::starting_at(0)), (4, 0, Progress::starting_at(2))];
+    let mut engine = Engine::new(Definition { keyed: true, ..definition(0) }, assigned);
+    assert_eq!(observe(&mut engine, 3, 0, 3), Verdict::Counted);
+    assert_eq!(observe(&mut engine, 4, 0, 17), Verdict::Counted, "in another window");
+    assert_eq!(observe(&mut engine, 4, 1, 3), Verdict::Scattered { other: 3 }, "one that is read again too");
+    assert_eq!(observe(&mut engine, 3, 1, 17), Verdict::Scattered { other: 4 });
+    engine.close_all();
+    let counts: Vec<_> = engine.take_rows().iter().map(|row| row.values[1]).collect();
+    assert_eq!(counts, [Some(Number::Int(1)); 2]);
+    let mut engine = Engine::new(definition(0), assigned);
+    assert_eq!(observe(&mut engine, 3, 0, 3), Verdict::Counted);
+    assert_eq!(observe(&mut engine, 4, 0, 3), Verdict::Counted);
 }

@@ -10,6 +10,8 @@ use super::windows::{Definition, Event, Row};
 pub(super) struct Window {
     /// The number of each group's cell.
     numbers: HashMap<Box<[u8]>, usize>,
+    /// By number: the partition of the cell's first event.
+    partitions: Vec<i32>,
     /// By number: one for each of [`Definition::functions`].
     accumulators: Vec<Accumulator>,
 }
@@ -17,25 +19,34 @@ pub(super) struct Window {
 impl Window {
     /// How many cells it has.
     pub fn len(&self) -> usize {
-        self.numbers.len()
+        self.partitions.len()
     }
 
     /// Adds an event to its group's cell.
-    pub fn add(&mut self, definition: &Definition, event: &Event<'_>) {
+    ///
+    /// # Errors
+    /// Each group should be in one partition, but this one was seen in that other one.
+    pub fn add(&mut self, definition: &Definition, event: &Event<'_>) -> Result<(), i32> {
         let functions = &definition.functions;
         let number = if let Some(number) = self.numbers.get(event.group) {
             *number
         } else {
             let number = self.len();
             self.numbers.insert(event.group.into(), number);
+            self.partitions.push(event.partition);
             self.accumulators.resize(self.accumulators.len() + functions.len(), Accumulator::default());
             number
         };
+        let first = self.partitions[number];
+        if definition.keyed && first != event.partition {
+            return Err(first);
+        }
         let cell = &mut self.accumulators[number * functions.len()..];
         cell.iter_mut()
             .zip(functions)
             .zip(event.values)
             .for_each(|((accumulator, function), value)| accumulator.add(*function, *value));
+        Ok(())
     }
 
     /// Appends the results, in the order of the groups; `start` is the window's, ms.

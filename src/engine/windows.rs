@@ -31,6 +31,8 @@ pub struct Definition {
     pub functions: Vec<Function>,
     /// Whether late values are given out as rows of their own, to be added to the window's (of sums and counts only).
     pub late_deltas: bool,
+    /// Whether each group must be in one partition, as it must where several processes share them.
+    pub keyed: bool,
 }
 
 /// A decoded record.
@@ -57,6 +59,11 @@ pub enum Verdict {
     Counted,
     /// Its window is closed. With [`Definition::late_deltas`] it is in a row of its own.
     Late,
+    /// It is not counted: with [`Definition::keyed`], its group is in the window already, from another partition.
+    Scattered {
+        /// That partition.
+        other: i32,
+    },
     /// Its event time is too far past its Kafka timestamp, or no time at all.
     OutOfRange,
     /// It was dealt with before the restart.
@@ -135,7 +142,7 @@ impl Engine {
             self.close_by_watermark();
         }
         match verdict {
-            Verdict::Counted => verdict,
+            Verdict::Counted | Verdict::Scattered { .. } => verdict,
             _ if old => Verdict::Old,
             _ => verdict,
         }
@@ -147,23 +154,22 @@ impl Engine {
         let progress = &mut partition.progress;
         let before = progress.max_event_time.unwrap_or(i64::MIN);
         progress.max_event_time = Some(before.max(event.time_ms));
-        let verdict = if start + self.definition.window_ms > progress.closed_through {
+        let added = if start + self.definition.window_ms > progress.closed_through {
             partition.first_offsets.entry(start).or_insert(event.offset);
             let window = self.open.entry(start).or_default();
             let cells = window.len();
-            window.add(&self.definition, event);
+            let added = window.add(&self.definition, event);
             self.open_cells += window.len() - cells;
-            Verdict::Counted
+            added.map(|()| Verdict::Counted)
         } else if self.definition.late_deltas && event.offset >= partition.replay_until {
-            self.late.entry(start).or_default().add(&self.definition, event);
-            Verdict::Late
+            self.late.entry(start).or_default().add(&self.definition, event).map(|()| Verdict::Late)
         } else {
-            Verdict::Late
+            Ok(Verdict::Late)
         };
         if before < self.alarm && self.alarm <= event.time_ms {
             self.close_by_watermark();
         }
-        verdict
+        added.unwrap_or_else(|other| Verdict::Scattered { other })
     }
 
     /// Takes note of a record that could not be decoded. Returns whether it is new, and so to be handled.
