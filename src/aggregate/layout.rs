@@ -1,12 +1,13 @@
 //! The aggregate's columns: what is read of each record, and the records that rows become. Pure.
 //!
 //! The sink's schemas, and so its bytes, are those that Flink's SQL job writes for the same aggregate: the record is called
-//! `org.apache.flink.avro.generated.record`, key fields are plain, all others are unions with null.
+//! `org.apache.flink.avro.generated.record`, key fields are plain, all others are unions with null. One type differs: the mean of
+//! decimals is a double here.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::avro::{EncodeError, Encoder, FieldKind, Plan, PlanError, Scalar};
+use crate::avro::{EncodeError, Encoder, Field, FieldKind, Plan, PlanError, Scalar};
 use crate::config::{Aggregate, Function, Late, Measure};
 use crate::engine::{self, Definition, Number, Row};
 use crate::error::{Error, Kind, Result};
@@ -31,6 +32,44 @@ struct Column {
     default: Option<Value>,
 }
 
+/// The digits of the largest decimal: Flink's, and the most that 128 bits always hold.
+const MAX_PRECISION: u32 = 38;
+
+/// What a measure takes of each record. Fields are places in [`Layout::wanted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// That it is there.
+    Record,
+    /// Whether a field is not null.
+    Presence {
+        /// The field.
+        field: usize,
+    },
+    /// A field, exactly: as a whole number of 10^-`scale`.
+    Exact {
+        /// The field.
+        field: usize,
+        /// 0 for integers.
+        scale: u32,
+    },
+    /// A field as a float.
+    Float {
+        /// The field.
+        field: usize,
+    },
+}
+
+/// What a measure's result is in the sink.
+#[derive(Debug, Clone, Copy)]
+enum Output {
+    /// An int or a long.
+    Whole,
+    /// A decimal of this scale.
+    Decimal { scale: u32 },
+    /// A double; the result is one too, in units of 10^-`scale`.
+    Double { scale: u32 },
+}
+
 /// The columns of one aggregate over one source.
 #[derive(Debug)]
 pub struct Layout {
@@ -38,8 +77,8 @@ pub struct Layout {
     pub wanted: Vec<String>,
     /// What the group-by fields are in the source.
     pub group_kinds: Vec<FieldKind>,
-    /// For each measure, the place of its field in `wanted`.
-    pub inputs: Vec<Option<usize>>,
+    /// What each measure takes of a record.
+    pub inputs: Vec<Input>,
     /// What the engine computes.
     pub definition: Definition,
     /// The sink's key schema, JSON.
@@ -52,14 +91,14 @@ pub struct Layout {
     /// The place of each key field in the value record.
     key_columns: Vec<usize>,
     value: Encoder,
-    /// Which measures are integers in the sink.
-    integral: Vec<bool>,
+    /// What each measure is in the sink.
+    outputs: Vec<Output>,
 }
 
 impl Layout {
     /// The layout of an aggregate over a source whose newest schema (JSON) and time field are these.
     pub fn new(aggregate: &Aggregate, source_schema: &str, time: &str) -> Result<Self> {
-        let (wanted, inputs) = wanted(aggregate, time);
+        let (wanted, places) = wanted(aggregate, time);
         let misfit = |error: PlanError| {
             Error::new(Kind::Data, format!("aggregate `{}` over topic {}: {error}", aggregate.sink, aggregate.source))
                 .hint("the pipeline file and the schema in the registry (subject TOPIC-value) must name the same fields")
@@ -68,11 +107,13 @@ impl Layout {
         check_time(aggregate, time, plan.kind(0))?;
         let group_kinds: Vec<FieldKind> = (1..=aggregate.group_by.len()).map(|field| plan.kind(field)).collect();
         let groups = group_columns(aggregate, &group_kinds)?;
-        let measures = aggregate.measures.iter().zip(&inputs);
-        let measures = measures
-            .map(|(measure, input)| measure_column(aggregate, measure, input.map(|field| plan.kind(field))))
-            .collect::<Result<Vec<_>>>()?;
-        let integral = measures.iter().map(|(_, kind)| kind == "int" || kind == "long").collect();
+        let (mut inputs, mut outputs, mut measures) = (Vec::new(), Vec::new(), Vec::new());
+        for (measure, place) in aggregate.measures.iter().zip(&places) {
+            let (input, output, kind) = types(aggregate, measure, place.map(|place| (place, plan.kind(place))))?;
+            inputs.push(input);
+            outputs.push(output);
+            measures.push((measure.name.clone(), kind));
+        }
 
         let columns: Vec<(String, Value)> = groups.iter().cloned().chain(window_columns()).chain(measures).collect();
         let key_columns: Vec<usize> =
@@ -93,7 +134,7 @@ impl Layout {
             key_schema,
             value_schema,
             key_columns,
-            integral,
+            outputs,
         })
     }
 
@@ -111,8 +152,9 @@ impl Layout {
         let mut columns = vec![Scalar::Null; groups];
         self.group_plan.decode(&row.group, &mut columns).map_err(|error| error.to_string())?;
         columns.extend([Scalar::Long(row.start_ms), Scalar::Long(row.end_ms)]);
-        for (number, integral) in row.values.iter().zip(&self.integral) {
-            columns.push(to_scalar(*number, *integral)?);
+        for (number, output) in row.values.iter().zip(&self.outputs) {
+            let field = &self.value.fields()[columns.len()];
+            columns.push(to_scalar(*number, *output).map_err(|value| does_not_fit(field, value))?);
         }
         let keys: Vec<Scalar<'_>> = self.key_columns.iter().map(|place| columns[*place]).collect();
         self.key.encode(&keys, key).map_err(|error| error.to_string())?;
@@ -135,7 +177,7 @@ impl Layout {
         let measures: Vec<String> = functions
             .iter()
             .zip(&self.inputs)
-            .map(|(function, input)| format!("{function:?}({})", input.map_or("", |place| &self.wanted[place])))
+            .map(|(function, input)| format!("{function:?}({})", input.field().map_or("", |place| &self.wanted[place])))
             .collect();
         format!(
             "window {window_ms} ms + {offset_ms} ms over {} (at most {max_future_ms} ms ahead) by {} of {}",
@@ -146,6 +188,16 @@ impl Layout {
     }
 }
 
+impl Input {
+    fn field(self) -> Option<usize> {
+        match self {
+            Self::Record => None,
+            Self::Presence { field } | Self::Exact { field, .. } | Self::Float { field } => Some(field),
+        }
+    }
+}
+
+/// The fields to read, and for each measure the place of its own among them.
 fn wanted(aggregate: &Aggregate, time: &str) -> (Vec<String>, Vec<Option<usize>>) {
     let mut wanted = vec![time.to_owned()];
     wanted.extend(aggregate.group_by.iter().cloned());
@@ -210,18 +262,31 @@ fn group_columns(aggregate: &Aggregate, kinds: &[FieldKind]) -> Result<Vec<(Stri
     aggregate.group_by.iter().zip(kinds).map(column).collect()
 }
 
-fn measure_column(aggregate: &Aggregate, measure: &Measure, input: Option<FieldKind>) -> Result<(String, Value)> {
-    let avro = match (measure.function, input) {
-        (Function::Count, _) => "long",
-        (Function::Avg, Some(FieldKind::Int | FieldKind::Long)) | (_, Some(FieldKind::Float | FieldKind::Double)) => "double",
-        (_, Some(FieldKind::Int)) => "int",
-        (_, Some(FieldKind::Long)) => "long",
-        (function, kind) => {
-            let field = measure.field.as_deref().unwrap_or_default();
-            return Err(unfit(aggregate, field, kind.unwrap_or(FieldKind::Null), &format!("put into {}", function.sql())));
+/// What a measure takes, what it gives, and that as an Avro type; `field` is its field's place and what it holds.
+fn types(aggregate: &Aggregate, measure: &Measure, field: Option<(usize, FieldKind)>) -> Result<(Input, Output, Value)> {
+    use FieldKind::{Decimal, Double, Float, Int, Long};
+    let Some((field, kind)) = field else { return Ok((Input::Record, Output::Whole, json!("long"))) };
+    let whole = Input::Exact { field, scale: 0 };
+    Ok(match (measure.function, kind) {
+        (Function::Count, _) => (Input::Presence { field }, Output::Whole, json!("long")),
+        (_, Float | Double) => (Input::Float { field }, Output::Double { scale: 0 }, json!("double")),
+        (Function::Avg, Int | Long) => (whole, Output::Double { scale: 0 }, json!("double")),
+        (_, Int) => (whole, Output::Whole, json!("int")),
+        (_, Long) => (whole, Output::Whole, json!("long")),
+        (Function::Avg, Decimal { precision: ..=MAX_PRECISION, scale }) => {
+            (Input::Exact { field, scale }, Output::Double { scale }, json!("double"))
         }
-    };
-    Ok((measure.name.clone(), json!(avro)))
+        (function, Decimal { precision: precision @ ..=MAX_PRECISION, scale }) => {
+            let precision = if function == Function::Sum { MAX_PRECISION } else { precision };
+            let kind = json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale});
+            (Input::Exact { field, scale }, Output::Decimal { scale }, kind)
+        }
+        (function, kind) => {
+            let name = measure.field.as_deref().unwrap_or_default();
+            let error = unfit(aggregate, name, kind, &format!("put into {}", function.sql()));
+            return Err(error.hint("an int, long, float, double, or a decimal of 38 digits at most"));
+        }
+    })
 }
 
 fn window_columns() -> [(String, Value); 2] {
@@ -244,16 +309,34 @@ fn record(fields: impl Iterator<Item = Column>) -> Result<String> {
         .map_err(|error| Error::new(Kind::Failed, format!("a schema cannot be written as JSON: {error}")))
 }
 
-fn to_scalar(number: Option<Number>, integral: bool) -> Result<Scalar<'static>, String> {
-    match number {
-        None => Ok(Scalar::Null),
-        Some(Number::Int(value)) if integral => {
-            i64::try_from(value).map(Scalar::Long).map_err(|_| format!("{value} does not fit a long"))
+/// A result as the sink's type.
+///
+/// # Errors
+/// It does not fit: the exact value as text.
+fn to_scalar(number: Option<Number>, output: Output) -> std::result::Result<Scalar<'static>, String> {
+    Ok(match (number, output) {
+        (None, _) => Scalar::Null,
+        (Some(Number::Int(value)), Output::Whole) => Scalar::Long(i64::try_from(value).map_err(|_| value.to_string())?),
+        (Some(Number::Int(unscaled)), Output::Decimal { scale }) => Scalar::Decimal { unscaled, scale },
+        (Some(Number::Int(value)), Output::Double { scale }) => Scalar::Double(value as f64 / power_of_ten(scale)),
+        (Some(Number::Float(value)), Output::Double { scale }) => Scalar::Double(value / power_of_ten(scale)),
+        (Some(Number::Float(value)), Output::Whole | Output::Decimal { .. }) => Scalar::Double(value),
+        (Some(wide @ Number::Wide { .. }), Output::Decimal { scale: scale @ 1.. }) => {
+            // More than 38 digits, so there are some before the point.
+            let mut text = wide.to_string();
+            text.insert(text.len().saturating_sub(scale as usize), '.');
+            return Err(text);
         }
-        Some(Number::Int(value)) => Ok(Scalar::Double(value as f64)),
-        Some(wide @ Number::Wide { .. }) => Err(format!("{wide} does not fit")),
-        Some(Number::Float(value)) => Ok(Scalar::Double(value)),
-    }
+        (Some(wide @ Number::Wide { .. }), _) => return Err(wide.to_string()),
+    })
+}
+
+fn power_of_ten(scale: u32) -> f64 {
+    10_f64.powi(scale.cast_signed())
+}
+
+fn does_not_fit(field: &Field, value: String) -> String {
+    EncodeError::Overflow { field: field.name.clone(), expected: field.kind, value }.to_string()
 }
 
 #[cfg(test)]
@@ -331,6 +414,81 @@ mod tests {
         assert!(layout.encode_row(&row(&layout, "ABC", i128::from(i32::MAX)), &mut key, &mut value).is_ok());
         let error = layout.encode_row(&row(&layout, "ABC", i128::from(i32::MAX) + 1), &mut key, &mut value).unwrap_err();
         assert!(error.contains("2147483648") && error.contains("aggregated_sales"), "{error}");
+    }
+
+    /// A layout of one measure over `amount`, an Avro type, in the sink as `result`.
+    fn of(function: Function, kind: &Value) -> Result<Layout> {
+        let (mut aggregate, _) = sales();
+        aggregate.measures = vec![Measure { name: "result".into(), function, field: Some("amount".into()) }];
+        let schema = json!({"type": "record", "name": "Sale", "fields": [
+            {"name": "store_id", "type": "string"}, {"name": "sale_ts", "type": "long"}, {"name": "amount", "type": ["null", kind]}]});
+        Layout::new(&aggregate, &schema.to_string(), "sale_ts")
+    }
+
+    fn decimal(precision: u32, scale: u32) -> Value {
+        json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale})
+    }
+
+    fn written(layout: &Layout, result: Option<Number>) -> std::result::Result<Vec<u8>, String> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        layout.encode_row(&Row { values: vec![result], ..row(layout, "ABC", 0) }, &mut key, &mut value).map(|()| value)
+    }
+
+    #[test]
+    fn decimals_give_decimals_of_the_same_scale() {
+        let fixed = json!({"type": "fixed", "name": "money", "size": 9, "logicalType": "decimal", "precision": 20, "scale": 2});
+        for kind in [decimal(20, 2), fixed] {
+            for (function, expected) in [
+                (Function::Sum, decimal(38, 2)),
+                (Function::Min, decimal(20, 2)),
+                (Function::Max, decimal(20, 2)),
+                (Function::Avg, json!("double")),
+                (Function::Count, json!("long")),
+            ] {
+                let schema: Value = serde_json::from_str(&of(function, &kind).unwrap().value_schema).unwrap();
+                assert_eq!(schema["fields"][3], json!({"name": "result", "type": ["null", expected], "default": null}));
+            }
+        }
+        assert!(of(Function::Sum, &decimal(39, 2)).unwrap_err().message.contains("decimal(39, 2)"));
+        assert!(of(Function::Count, &json!("string")).is_ok());
+    }
+
+    #[test]
+    fn decimals_are_written_and_read_back() {
+        let layout = of(Function::Sum, &decimal(20, 2)).unwrap();
+        let plan = Plan::compile(&layout.value_schema, &["result"]).unwrap();
+        for (result, expected) in [
+            (None, Scalar::Null),
+            (Some(Number::Int(-1_234)), Scalar::Decimal { unscaled: -1_234, scale: 2 }),
+            (Some(Number::Int(10_i128.pow(38) - 1)), Scalar::Decimal { unscaled: 10_i128.pow(38) - 1, scale: 2 }),
+        ] {
+            let value = written(&layout, result).unwrap();
+            let mut slots = [Scalar::Null];
+            plan.decode(&value, &mut slots).unwrap();
+            assert_eq!(slots[0], expected);
+        }
+        let layout = of(Function::Avg, &decimal(20, 2)).unwrap();
+        assert!(written(&layout, Some(Number::Float(1_050.0))).unwrap().ends_with(&10.5_f64.to_le_bytes()));
+    }
+
+    #[test]
+    fn what_no_decimal_or_long_holds_is_told_exactly() {
+        let sum = of(Function::Sum, &decimal(20, 2)).unwrap();
+        let told = |layout: &Layout, number| written(layout, Some(number)).unwrap_err();
+        assert_eq!(
+            told(&sum, Number::Int(-(10_i128.pow(38)))),
+            "-1000000000000000000000000000000000000.00 does not fit field `result`, which is decimal(38, 2)"
+        );
+        assert_eq!(
+            told(&sum, Number::Wide { carry: 1, low: -1 }),
+            "3402823669209384634633746074317682114.55 does not fit field `result`, which is decimal(38, 2)"
+        );
+        let least = of(Function::Min, &decimal(3, 0)).unwrap();
+        assert_eq!(told(&least, Number::Int(1_000)), "1000 does not fit field `result`, which is decimal(3, 0)");
+        let sum = of(Function::Sum, &json!("long")).unwrap();
+        for number in [Number::Int(i128::from(i64::MAX) + 1), Number::Wide { carry: -3, low: 7 }] {
+            assert_eq!(told(&sum, number), format!("{number} does not fit field `result`, which is long"));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::layout::Layout;
+use super::layout::{Input, Layout};
 use crate::avro::{FieldKind, Plan, Scalar, wire};
 use crate::engine::Number;
 
@@ -128,11 +128,13 @@ fn fill(decoded: &mut Decoded, layout: &Layout, plan: &Plan, slots: &[Scalar<'_>
     })?;
     decoded.values.clear();
     for input in &layout.inputs {
-        decoded.values.push(match input {
-            // COUNT without a field counts records.
-            None => Some(Number::Int(1)),
-            Some(place) => number(slots[*place]).map_err(|()| no_value(&layout.wanted[*place], slots[*place]))?,
-        });
+        let value = match *input {
+            Input::Presence { field } if matches!(slots[field], Scalar::Null) => None,
+            Input::Record | Input::Presence { .. } => Some(Number::Int(1)),
+            Input::Exact { field, scale } => exact(&layout.wanted[field], slots[field], scale)?,
+            Input::Float { field } => float(slots[field]).map_err(|()| no_value(&layout.wanted[field], slots[field]))?,
+        };
+        decoded.values.push(value);
     }
     Ok(())
 }
@@ -152,15 +154,37 @@ fn event_time(kind: FieldKind, value: Scalar<'_>) -> Option<i64> {
     }
 }
 
-fn number(value: Scalar<'_>) -> Result<Option<Number>, ()> {
-    match value {
-        Scalar::Null => Ok(None),
-        Scalar::Int(value) => Ok(Some(Number::Int(value.into()))),
-        Scalar::Long(value) => Ok(Some(Number::Int(value.into()))),
-        Scalar::Float(value) => Ok(Some(Number::Float(value.into()))),
-        Scalar::Double(value) => Ok(Some(Number::Float(value))),
-        _ => Err(()),
+/// As a whole number of 10^-`scale`. Writers may have another scale, or none, as long as nothing is lost.
+fn exact(field: &str, value: Scalar<'_>, scale: u32) -> Result<Option<Number>, Unreadable> {
+    let (unscaled, found) = match value {
+        Scalar::Null => return Ok(None),
+        Scalar::Int(value) => (value.into(), 0),
+        Scalar::Long(value) => (value.into(), 0),
+        Scalar::Decimal { unscaled, scale } => (unscaled, scale),
+        other => return Err(no_value(field, other)),
+    };
+    let rescaled = rescale(unscaled, found, scale);
+    let lossy = || poison("wrong-schema", format!("field `{field}` is {value}, which no number of scale {scale} is exactly"));
+    rescaled.map(|value| Some(Number::Int(value))).ok_or_else(lossy)
+}
+
+fn rescale(unscaled: i128, from: u32, to: u32) -> Option<i128> {
+    if from == to || unscaled == 0 {
+        return Some(unscaled);
     }
+    let factor = 10_i128.checked_pow(from.abs_diff(to))?;
+    if from < to { unscaled.checked_mul(factor) } else { (unscaled % factor == 0).then_some(unscaled / factor) }
+}
+
+fn float(value: Scalar<'_>) -> Result<Option<Number>, ()> {
+    Ok(Some(Number::Float(match value {
+        Scalar::Null => return Ok(None),
+        Scalar::Int(value) => value.into(),
+        Scalar::Long(value) => value as f64,
+        Scalar::Float(value) => value.into(),
+        Scalar::Double(value) => value,
+        _ => return Err(()),
+    })))
 }
 
 #[cfg(test)]
@@ -243,5 +267,65 @@ mod tests {
         encoder.encode(&[Scalar::Long(-1), Scalar::Str("x"), Scalar::Null, Scalar::Str("ABC")], &mut value).unwrap();
         let decoded = reader.read(Some(&value)).unwrap();
         assert_eq!((decoded.time_ms, decoded.values.as_slice()), (-1, &[None][..]));
+    }
+
+    /// What a reader of a measure over `amount`, now of the type `newest`, makes of a value written with the type `written`.
+    fn measured(function: &str, newest: &str, written: &str, value: Scalar<'_>) -> Result<Option<Number>, &'static str> {
+        let schema = |kind: &str| {
+            format!(
+                r#"{{"type":"record","name":"Sale","fields":[{{"name":"store_id","type":"string"}},
+                {{"name":"sale_ts","type":"long"}},{{"name":"amount","type":["null",{kind}]}}]}}"#
+            )
+        };
+        let config = config::load(Some(config::DEFAULT_FILE.as_ref()), &[]).unwrap();
+        let mut aggregate = config.aggregates[0].clone();
+        aggregate.measures[0].function = serde_json::from_value(function.into()).unwrap();
+        aggregate.measures[0].field = Some("amount".into());
+        let layout = Layout::new(&aggregate, &schema(newest), "sale_ts").unwrap();
+        let mut reader = Reader::new(Arc::new(layout));
+        reader.learn(5, Writer::Schema(&schema(written)));
+        let mut bytes = vec![0, 0, 0, 0, 5];
+        let encoder = Encoder::compile(&schema(written)).unwrap();
+        encoder.encode(&[Scalar::Str("ABC"), Scalar::Long(1), value], &mut bytes).unwrap();
+        match reader.read(Some(&bytes)) {
+            Ok(decoded) => Ok(decoded.values[0]),
+            Err(Unreadable::Poison { cause, .. }) => Err(cause),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn decimals_are_read_at_the_scale_of_the_newest_schema() {
+        let decimal =
+            |precision, scale| format!(r#"{{"type":"bytes","logicalType":"decimal","precision":{precision},"scale":{scale}}}"#);
+        let of = |unscaled, scale| Scalar::Decimal { unscaled, scale };
+        let newest = decimal(20, 2);
+        let wrong = Err("wrong-schema");
+        let cases = [
+            (decimal(20, 2), of(-1_234, 2), Ok(Some(Number::Int(-1_234)))),
+            (decimal(20, 0), of(7, 0), Ok(Some(Number::Int(700)))),
+            (decimal(20, 3), of(1_230, 3), Ok(Some(Number::Int(123)))),
+            (decimal(20, 3), of(1_234, 3), wrong),
+            (decimal(38, 0), of(10_i128.pow(37), 0), wrong),
+            ("\"int\"".into(), Scalar::Int(-5), Ok(Some(Number::Int(-500)))),
+            ("\"long\"".into(), Scalar::Null, Ok(None)),
+            ("\"double\"".into(), Scalar::Double(1.5), wrong),
+        ];
+        for (written, value, expected) in cases {
+            for function in ["sum", "min", "max", "avg"] {
+                assert_eq!(measured(function, &newest, &written, value), expected, "{function} of {value} as {written}");
+            }
+        }
+        // What is none of the sink's types must not get into a sum, where it would spoil the whole row.
+        assert_eq!(measured("sum", "\"long\"", "\"double\"", Scalar::Double(1.5)), wrong);
+        assert_eq!(measured("sum", "\"long\"", &newest, of(500, 2)), Ok(Some(Number::Int(5))));
+        assert_eq!(measured("sum", "\"double\"", "\"int\"", Scalar::Int(2)), Ok(Some(Number::Float(2.0))));
+    }
+
+    #[test]
+    fn counting_a_field_takes_whatever_is_not_null() {
+        assert_eq!(measured("count", "\"string\"", "\"string\"", Scalar::Str("x")), Ok(Some(Number::Int(1))));
+        assert_eq!(measured("count", "\"double\"", "\"double\"", Scalar::Double(f64::NAN)), Ok(Some(Number::Int(1))));
+        assert_eq!(measured("count", "\"string\"", "\"string\"", Scalar::Null), Ok(None));
     }
 }
