@@ -1,5 +1,6 @@
 //! Against a real Kafka and a real registry.
 
+mod decimals;
 mod instances;
 mod kills;
 mod poison;
