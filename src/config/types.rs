@@ -215,7 +215,8 @@ pub struct Aggregate {
     pub poison: Poison,
     /// The fields that rows are grouped by.
     pub group_by: Vec<String>,
-    /// Whether every group's records are in one partition. Needed by `aggregate --instance`, and checked there.
+    /// Whether every group's records are in one partition. Needed by `aggregate --instance`, which ends with
+    /// exit code 78 if it sees a group in two.
     #[serde(default)]
     pub keyed_by_group: bool,
     /// The group-by fields (and `window_start`, `window_end`) that make the record key in the sink; default: all group-by fields.

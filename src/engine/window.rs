@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::accumulator::Accumulator;
 use super::windows::{Definition, Event, Row};
 
-/// Groups and their accumulators. There may be millions, so a cell has no memory of its own but its group's bytes.
+/// Groups and their accumulators. There may be millions, so a cell has no memory of its own but its group's bytes: some 120 bytes
+/// each with a short group and one measure, and 32 for every further measure.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// The number of each group's cell.

@@ -12,7 +12,7 @@ const TIME_RANGE: i64 = 8_640_000_000_000_000;
 
 /// A partition this many windows ahead of the watermark is read no further until the others catch up,
 const WINDOWS_AHEAD: i64 = 10;
-/// but only while there are more open cells than this (some 30 MB with one measure). To pause is dear: it throws away what the
+/// but only while there are more open cells than this (some 25 MB with one measure). To pause is dear: it throws away what the
 /// client had fetched, and made four partitions three to five times slower than one. What it is for is to bound the memory.
 const CELL_BUDGET: usize = 200_000;
 
