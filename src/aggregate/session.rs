@@ -16,7 +16,7 @@ use super::restore::{Found, Identity, Restored, Start, UNFINISHED_RESET, Unknown
 use super::run::{Job, Outcome};
 use super::turn::Turn;
 use super::work::Work;
-use crate::engine::{Commit, Engine, window_start};
+use crate::engine::{Commit, Definition, Engine, window_start};
 use crate::error::{Error, Kind};
 use crate::kafka::{Broken, Cluster, Member, Outgoing, Source};
 
@@ -97,7 +97,8 @@ impl<'a> Session<'a> {
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;
         let grown = grown(job, &restored);
-        let engine = Engine::new(job.layout.definition.clone(), restored.assigned);
+        let definition = Definition { keyed: turn.is_shared(), ..job.layout.definition.clone() };
+        let engine = Engine::new(definition, restored.assigned);
         let now = Instant::now();
         let mut session = Self {
             job,
