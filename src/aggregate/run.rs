@@ -9,9 +9,10 @@ use super::control::Control;
 use super::layout::Layout;
 use super::restore::Start;
 use super::session::Session;
+use super::turn::Interrupted;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Broken, Cluster, Member, TopicSpec};
+use crate::kafka::{Cluster, Member, TopicSpec};
 use crate::registry::Registry;
 
 /// So many sessions may fail one after the other, none of them committing anything, before the job gives up.
@@ -130,10 +131,10 @@ impl Job {
             });
             let error = match ended {
                 Ok(outcome) => return Ok(outcome),
-                Err(Broken::Reassigned) if control.is_stopping() => return Ok(Outcome::Stopped),
-                Err(Broken::Reassigned) => continue,
-                Err(Broken::GiveUp(error)) => return Err(error),
-                Err(Broken::StartOver(error)) => error,
+                Err(Interrupted::Reassigned) if control.is_stopping() => return Ok(Outcome::Stopped),
+                Err(Interrupted::Reassigned) => continue,
+                Err(Interrupted::GiveUp(error)) => return Err(error),
+                Err(Interrupted::StartOver(error)) => error,
             };
             failed = if control.snapshot().commits > commits { 1 } else { failed + 1 };
             if failed >= FAILED_SESSIONS || control.is_stopping() {

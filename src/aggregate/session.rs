@@ -14,11 +14,11 @@ use super::ends::EndWatch;
 use super::idle::IdleWatch;
 use super::restore::{Found, Identity, Restored, Start, UNFINISHED_RESET, Unknown};
 use super::run::{Job, Outcome};
-use super::turn::Turn;
+use super::turn::{Interrupted, Turn};
 use super::work::Work;
 use crate::engine::{Commit, Definition, Engine, window_start};
 use crate::error::{Error, Kind};
-use crate::kafka::{Broken, Cluster, Member, Outgoing, Source};
+use crate::kafka::{Cluster, Member, Outgoing, Source};
 
 /// So many records are read before anything else is looked at.
 const BATCH: usize = 10_000;
@@ -42,7 +42,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const REGISTRY_LIMIT: Duration = Duration::from_secs(60);
 const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
-type Result<T> = std::result::Result<T, Broken>;
+type Result<T> = std::result::Result<T, Interrupted>;
 
 /// What a batch came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -258,12 +258,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn grew(&self, partitions: i32) -> Broken {
+    fn grew(&self, partitions: i32) -> Interrupted {
         if self.turn.is_shared() {
-            return Broken::GiveUp(Identity { partitions, ..self.identity.clone() }.changed(self.identity.partitions));
+            return Interrupted::GiveUp(Identity { partitions, ..self.identity.clone() }.changed(self.identity.partitions));
         }
         let what = format!("topic {} has {partitions} partitions now", self.job.aggregate.source);
-        Broken::StartOver(Error::new(Kind::Failed, what))
+        Interrupted::StartOver(Error::new(Kind::Failed, what))
     }
 
     /// Lets partitions wait that are far ahead of the others, or done replaying while others are not.
@@ -407,7 +407,7 @@ impl Registry<'_> {
         while let Err(error) = work.learn(id) {
             let begin = *since.get_or_insert_with(Instant::now);
             if error.kind != Kind::Unreachable || begin.elapsed() >= REGISTRY_LIMIT {
-                return Err(Broken::GiveUp(error));
+                return Err(Interrupted::GiveUp(error));
             }
             if self.control.is_stopping() {
                 return Ok(false);
@@ -431,7 +431,7 @@ impl Registry<'_> {
             if let Some(record) = self.source.poll(WAIT) {
                 let record = record?;
                 let what = format!("a record of paused partition {} came", record.partition());
-                return Err(Broken::StartOver(Error::new(Kind::Failed, what)));
+                return Err(Interrupted::StartOver(Error::new(Kind::Failed, what)));
             }
         }
         Ok(())

@@ -21,7 +21,33 @@ const SHARE_LIMIT: Duration = Duration::from_secs(120);
 const MEMBERS_LIMIT: Duration = Duration::from_secs(12);
 const POLL: Duration = Duration::from_millis(100);
 
-type Result<T> = std::result::Result<T, Broken>;
+/// Why a session ends before its work is done.
+#[derive(Debug)]
+pub(super) enum Interrupted {
+    /// Begin anew from what is committed.
+    StartOver(Error),
+    /// Beginning anew would not help.
+    GiveUp(Error),
+    /// The group has divided the partitions anew: begin with the new share.
+    Reassigned,
+}
+
+impl From<Broken> for Interrupted {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::StartOver(error) => Self::StartOver(error),
+            Broken::GiveUp(error) => Self::GiveUp(error),
+        }
+    }
+}
+
+impl From<Error> for Interrupted {
+    fn from(error: Error) -> Self {
+        Broken::from(error).into()
+    }
+}
+
+type Result<T> = std::result::Result<T, Interrupted>;
 
 pub(super) struct Turn<'a> {
     pub producer: Transactional,
@@ -65,7 +91,7 @@ impl<'a> Turn<'a> {
     /// An error once the group has divided anew.
     pub fn check(&self) -> Result<()> {
         match &self.shared {
-            Some((member, share)) if member.serve(Duration::ZERO)?.as_ref() != Some(share) => Err(Broken::Reassigned),
+            Some((member, share)) if member.serve(Duration::ZERO)?.as_ref() != Some(share) => Err(Interrupted::Reassigned),
             _ => Ok(()),
         }
     }
@@ -81,11 +107,11 @@ fn wait_for_share(job: &Job, control: &Control, member: &Member) -> Result<Share
         }
     }
     if control.is_stopping() {
-        return Err(Broken::Reassigned);
+        return Err(Interrupted::Reassigned);
     }
     let what =
         format!("consumer group {} has given this instance no share of the partitions in {} s", job.group, SHARE_LIMIT.as_secs());
-    Err(Broken::StartOver(Error::new(Kind::Unreachable, what).hint("is an instance stuck? see PIPELINE_LOG=debug")))
+    Err(Interrupted::StartOver(Error::new(Kind::Unreachable, what).hint("is an instance stuck? see PIPELINE_LOG=debug")))
 }
 
 fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()> {
@@ -98,7 +124,7 @@ fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()>
         }
         if begin.elapsed() > MEMBERS_LIMIT || control.is_stopping() {
             let what = format!("consumer group {} has members: {}", job.group, members.join(", "));
-            return Err(Broken::GiveUp(
+            return Err(Interrupted::GiveUp(
                 Error::new(Kind::Config, what)
                     .hint("they share the source: stop them first, or start this one with --instance NAME too"),
             ));

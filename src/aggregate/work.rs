@@ -12,11 +12,11 @@ use super::dead_letter::DeadLetter;
 use super::reader::{Reader, UNKNOWN_SCHEMA, Unreadable, Writer};
 use super::restore::Unknown;
 use super::run::Job;
+use super::turn::Interrupted;
 use crate::avro::wire;
 use crate::config::{Late, Poison};
 use crate::engine::{Commit, Engine, Event, Row, Verdict};
 use crate::error::{Error, Kind};
-use crate::kafka::Broken;
 
 /// The registry is not asked again sooner for an id that it did not know.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// The registry is not waited for any longer at a time: somebody may want to stop.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-type Result<T> = std::result::Result<T, Broken>;
+type Result<T> = std::result::Result<T, Interrupted>;
 
 /// Records in, rows and dead letters out.
 pub(super) struct Work<'a> {
@@ -121,7 +121,7 @@ impl<'a> Work<'a> {
             Poison::Fail => {
                 let place = format!("{} [{}] at offset {}", message.topic(), message.partition(), message.offset());
                 let error = Error::new(Kind::Data, format!("record {place} cannot be read: {cause}: {detail}"));
-                return Err(Broken::GiveUp(
+                return Err(Interrupted::GiveUp(
                     error.hint("mend the producer, or set poison = \"dead-letter\" in the pipeline file"),
                 ));
             }
@@ -236,7 +236,7 @@ impl<'a> Work<'a> {
             Poison::Skip => {}
             Poison::Fail => {
                 let error = Error::new(Kind::Data, format!("a row does not fit the sink: {detail}"));
-                return Err(Broken::GiveUp(
+                return Err(Interrupted::GiveUp(
                     error.hint("make the field a long in the source's schema, or set poison = \"dead-letter\""),
                 ));
             }
@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
     }
 
     /// Instances that share a topic cannot bring such a group together: nobody sees both partitions.
-    fn scattered(&mut self, message: &BorrowedMessage<'_>, other: i32) -> Broken {
+    fn scattered(&mut self, message: &BorrowedMessage<'_>, other: i32) -> Interrupted {
         let group = match self.reader.read(message.payload()) {
             Ok(decoded) => self.job.layout.describe_group(&decoded.group),
             Err(_) => String::new(),
@@ -260,7 +260,7 @@ impl<'a> Work<'a> {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let what =
             format!("topic {topic}: group {group} is in partitions {other} and {partition} (offset {offset}) within one window");
-        Broken::GiveUp(Error::new(Kind::Config, what).hint(
+        Interrupted::GiveUp(Error::new(Kind::Config, what).hint(
             "several instances need every group in one partition: let the producers key their records by the group, or set \
              keyed_by_group = false and run one instance",
         ))

@@ -40,8 +40,6 @@ pub enum Broken {
     StartOver(Error),
     /// Beginning anew would not help.
     GiveUp(Error),
-    /// The group has divided the partitions anew: begin with the new share.
-    Reassigned,
 }
 
 impl From<Error> for Broken {
