@@ -75,6 +75,8 @@ enum Output {
 pub struct Layout {
     /// The fields to read of each record: event time, group-by fields, then one field for each measure that has one.
     pub wanted: Vec<String>,
+    /// The source's newest schema, JSON: what it says of a field holds for records that were written without it.
+    pub source_schema: String,
     /// What the group-by fields are in the source.
     pub group_kinds: Vec<FieldKind>,
     /// What each measure takes of a record.
@@ -129,6 +131,7 @@ impl Layout {
             key: Encoder::compile(&key_schema).map_err(misfit)?,
             value: Encoder::compile(&value_schema).map_err(misfit)?,
             wanted,
+            source_schema: source_schema.to_owned(),
             group_kinds,
             inputs,
             key_schema,

@@ -77,9 +77,8 @@ impl Reader {
     /// Takes note of what the registry says of an id.
     pub fn learn(&mut self, id: u32, writer: Writer<'_>) {
         let plan = match writer {
-            Writer::Schema(schema) => {
-                Plan::compile(schema, &self.layout.wanted).map_err(|error| NoPlan::Unfit(format!("schema id {id}: {error}")))
-            }
+            Writer::Schema(schema) => Plan::resolve(schema, &self.layout.source_schema, &self.layout.wanted)
+                .map_err(|error| NoPlan::Unfit(format!("schema id {id}: {error}"))),
             Writer::Unknown => Err(NoPlan::Unknown),
             Writer::Unfit(reason) => Err(NoPlan::Unfit(reason)),
         };
@@ -327,5 +326,39 @@ mod tests {
         assert_eq!(measured("count", "\"string\"", "\"string\"", Scalar::Str("x")), Ok(Some(Number::Int(1))));
         assert_eq!(measured("count", "\"double\"", "\"double\"", Scalar::Double(f64::NAN)), Ok(Some(Number::Int(1))));
         assert_eq!(measured("count", "\"string\"", "\"string\"", Scalar::Null), Ok(None));
+    }
+
+    /// A reader whose newest schema has a till of its own, by which sales are grouped, and another name for the amount.
+    fn renamed(till: &str) -> Reader {
+        let config = config::load(Some(config::DEFAULT_FILE.as_ref()), &[]).unwrap();
+        let mut aggregate = config.aggregates[0].clone();
+        aggregate.group_by = vec!["store_id".into(), "till".into()];
+        aggregate.measures[0].field = Some("amount".into());
+        let newest = format!(
+            r#"{{"type":"record","name":"StoreSale","namespace":"com.acosom","fields":[
+            {{"name":"store_id","type":"string"}},{{"name":"amount","type":"long","aliases":["sale_amount"]}},
+            {{"name":"sale_ts","type":"long"}},{till}]}}"#
+        );
+        Reader::new(Arc::new(Layout::new(&aggregate, &newest, "sale_ts").unwrap()))
+    }
+
+    #[test]
+    fn an_older_schema_lacks_what_the_newest_has_a_default_for_and_has_other_names() {
+        let (_, old) = reader();
+        let mut reader = renamed(r#"{"name":"till","type":"int","default":-1}"#);
+        reader.learn(7, Writer::Schema(&old));
+        let decoded = reader.read(Some(&sale(&old, 7))).unwrap();
+        assert_eq!((decoded.time_ms, decoded.values.as_slice()), (1_700_000_000_000, &[Some(Number::Int(250))][..]));
+        assert_eq!(decoded.group, [6, b'A', b'B', b'C', 1]);
+    }
+
+    #[test]
+    fn without_a_default_the_missing_field_is_named() {
+        let (_, old) = reader();
+        let mut reader = renamed(r#"{"name":"till","type":"int"}"#);
+        reader.learn(7, Writer::Schema(&old));
+        let Err(Unreadable::Poison { cause, detail }) = reader.read(Some(&sale(&old, 7))) else { panic!("it is read") };
+        assert_eq!(cause, "wrong-schema");
+        assert!(detail.contains("has no field `till`") && detail.contains("schema id 7"), "{detail}");
     }
 }

@@ -11,6 +11,7 @@
 //! is the judge of the tests.
 
 mod cursor;
+mod default;
 pub mod encode;
 pub mod plan;
 mod scalar;

@@ -103,6 +103,10 @@ impl<'s> Types<'s> {
             .ok_or_else(|| PlanError::Unparsable(format!("it names a type `{name}` that it doesn't define")))
     }
 
+    pub fn root(&self) -> &'s Schema {
+        self.root
+    }
+
     pub fn root_record(&self) -> Result<&'s RecordSchema, PlanError> {
         match self.root {
             Schema::Record(record) => Ok(record),

@@ -329,6 +329,14 @@ pub fn judge_decodes(schema: &str, mut datum: &[u8]) -> Value {
     value
 }
 
+/// The fields of a record as a reader with another schema has them, as text.
+pub fn judge_resolves(writer: &str, reader: &str, mut datum: &[u8]) -> HashMap<String, String> {
+    let (writer, reader) = (Schema::parse_str(writer).unwrap(), Schema::parse_str(reader).unwrap());
+    let judge = GenericDatumReader::builder(&writer).reader_schema(&reader).build().unwrap();
+    let Value::Record(fields) = judge.read_value(&mut datum).unwrap() else { panic!("not a record") };
+    fields.iter().map(|(name, value)| (name.clone(), scalar(value).to_string())).collect()
+}
+
 /// Bytes written in hex, spaces where one likes.
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
