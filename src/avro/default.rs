@@ -89,7 +89,7 @@ fn below<'s>(
     let Some(field) = field_index(&record.fields, head).map(|index| &record.fields[index]) else { return Ok(None) };
     match json {
         // The record is null, and so is all that would be in it.
-        Json::Null => Ok(below(types, &field.schema, json, tail)?.or_else(|| Some((Constant::Null, &field.schema)))),
+        Json::Null => Ok(below(types, &field.schema, json, tail)?.or(Some((Constant::Null, &field.schema)))),
         Json::Object(values) => match values.get(&field.name) {
             Some(value) => below(types, &field.schema, value, tail),
             None => default_of(types, field, tail),

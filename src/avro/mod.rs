@@ -14,6 +14,8 @@
 mod cursor;
 mod default;
 pub mod encode;
+#[cfg(test)]
+mod fuzz;
 pub mod partial;
 pub mod plan;
 mod scalar;

@@ -180,19 +180,28 @@ impl<'s> Walk<'_, 's> {
         let mut index = 0;
         loop {
             let count = self.step(schema, |walk| walk.input.long())?;
-            if count < 0 {
-                // The size of the block: it is there for who goes past it.
-                self.step(schema, |walk| walk.input.long())?;
-            }
-            if count == 0 {
-                return Ok(());
-            }
+            let (begin, size) = (self.offset(), if count < 0 { Some(self.block_size(schema)?) } else { None });
+            let first = self.offset();
             for _ in 0..count.unsigned_abs() {
                 self.look()?;
                 item(self, index)?;
                 index += 1;
             }
+            if size.is_some_and(|size| self.offset() - first != size) {
+                return Err(Stop::Broken { offset: begin, kind: describe(schema), error: DecodeError::BadLength });
+            }
+            if count == 0 {
+                return Ok(());
+            }
         }
+    }
+
+    /// What follows a negative count, for who goes past the block.
+    fn block_size(&mut self, schema: &Schema) -> Result<usize, Stop> {
+        self.step(schema, |walk| {
+            let size = usize::try_from(walk.input.long()?).ok();
+            size.filter(|size| *size <= walk.input.remaining()).ok_or(DecodeError::BadLength)
+        })
     }
 
     fn leaf(&mut self, schema: &'s Schema) -> Result<(), Stop> {

@@ -71,6 +71,14 @@ fn what_it_tells_is_bounded_and_harmless() {
 }
 
 #[test]
+fn the_size_of_a_block_must_be_true() {
+    let longs = one_field(r#"{"type":"array","items":"long"}"#);
+    assert_eq!(partial(&longs, &hex("03 04 06 36 00 0e")).unwrap().ending, Ending::Whole);
+    assert_eq!(partial(&longs, &hex("03 06 06 36 00 0e")).unwrap().ending, broken(1, "x", "array", DecodeError::BadLength));
+    assert_eq!(partial(&longs, &hex("03 7e 06 36 00 0e")).unwrap().ending, broken(1, "x", "array", DecodeError::BadLength));
+}
+
+#[test]
 fn what_has_no_end_is_given_up() {
     let max = "feffffffffffffffff01";
     let empty = r#"{"type":"record","name":"E","fields":[]}"#;
