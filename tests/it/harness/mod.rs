@@ -9,12 +9,12 @@ mod servers;
 mod sums;
 mod topics;
 
-pub use avro::{Decoder, encode};
+pub use avro::{Decoder, Fields, encode};
 pub use gate::Gate;
 pub use line::Line;
 pub use process::{Ended, Running};
 pub use servers::{Servers, block_on};
-pub use sums::{Sums, closed, compare, rows, sums, sums_without};
+pub use sums::{Sums, closed, compare, number, rows, sums, sums_without, text};
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Against a real Kafka and a real registry.
 
 mod decimals;
+mod evolution;
 mod instances;
 mod kills;
 mod poison;
