@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aggregate::Start;
 use crate::config::{Instant, Millis};
@@ -55,6 +55,8 @@ pub enum Command {
     Produce(Produce),
     /// Sum events in event-time windows, exactly once, from the source topic into the sink topic
     Aggregate(Aggregate),
+    /// List, show and send again the records that the aggregate could not use
+    DeadLetters(DeadLetters),
     /// Have Druid ingest the topics: one Kafka supervisor a datasource
     DruidIngest,
     /// Make the dashboard in Superset: database, datasets, charts, layout
@@ -116,4 +118,48 @@ pub struct Aggregate {
     /// With --until-caught-up: also close the windows that the watermark leaves open
     #[arg(long, requires = "until_caught_up")]
     pub close_all: bool,
+}
+
+/// What the help says of sending letters again.
+const REPLAY: &str = "\
+--replay sends the original keys and values to the source topic again, each letter once, however often it is run: how far it
+came is committed with what it sent. Do it after the mistake is mended, for example when a missing schema is registered.
+Left are: `late`, since a late record would be late again; `overflow`, since a sum that does not fit is no record. Each is sent
+with --cause late, if at all. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
+`pipeline aggregate --reset` reads the originals again by itself: do one or the other, not both.";
+
+/// `pipeline dead-letters`
+///
+/// Without --show or --replay: how many there are by cause.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = REPLAY)]
+pub struct DeadLetters {
+    /// Whose dead letters: the aggregate's sink topic; needed if the file has several
+    #[arg(long, value_name = "TOPIC")]
+    pub sink: Option<String>,
+    /// Only letters of this cause, for example unknown-schema
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Option<String>,
+    /// Show the newest letters in full, decoded as far as they go; 1 unless told how many
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub show: Option<u16>,
+    /// Send the records to the source topic again; without --cause all but `late` and `overflow`
+    #[arg(long, conflicts_with = "show")]
+    pub replay: bool,
+    /// Send without being asked
+    #[arg(long, requires = "replay")]
+    pub yes: bool,
+    /// How the list is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", conflicts_with_all = ["show", "replay"])]
+    pub output: Output,
+}
+
+/// How something is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For a person.
+    #[default]
+    Text,
+    /// For a program.
+    Json,
 }

@@ -3,15 +3,15 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { metrics -> aggregate, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
+//! main -> commands -> { metrics -> aggregate, letters, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
 //! * [`commands`]: one file a verb, wiring only.
 //! * [`engine`]: windows, watermark, aggregation, generator. Pure: no I/O, no clock, no randomness of its own.
 //! * [`avro`]: framing, decoding by a plan, encoding. Pure.
-//! * [`aggregate`]: the job that puts the engine between two topics; [`metrics`]: what it tells over HTTP. [`kafka`]: clients, topics, transactions. [`registry`]: the
-//!   schema registry.
+//! * [`aggregate`]: the job that puts the engine between two topics; [`metrics`]: what it tells over HTTP; [`letters`]: what it
+//!   could not use, looked at and sent again. [`kafka`]: clients, topics, transactions. [`registry`]: the schema registry.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 
 pub mod aggregate;
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod kafka;
+pub mod letters;
 pub mod metrics;
 pub mod registry;
 pub mod superset;

@@ -1,6 +1,7 @@
 //! One file a verb. Wiring only: read the config, make the clients, hand over.
 
 mod aggregate;
+mod dead_letters;
 mod druid_ingest;
 mod produce;
 mod superset_bootstrap;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> Result<()> {
         match cli.command {
             Command::Produce(args) => produce::run(&config, &args).await,
             Command::Aggregate(args) => aggregate::run(&config, &args).await,
+            Command::DeadLetters(args) => dead_letters::run(&config, &args).await,
             Command::DruidIngest => druid_ingest::run(&config).await,
             Command::SupersetBootstrap => superset_bootstrap::run(&config).await,
         }

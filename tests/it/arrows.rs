@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -12,11 +12,15 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("registry", &["config", "error", "http"]),
     ("kafka", &["config", "error"]),
     ("aggregate", &["avro", "config", "engine", "error", "kafka", "registry"]),
+    ("letters", &["avro", "config", "error", "kafka"]),
     ("druid", &["avro", "config", "error", "http", "kafka", "registry"]),
     ("superset", &["config", "error", "http"]),
     ("metrics", &["aggregate", "config", "error"]),
     ("cli", &["aggregate", "config", "error"]),
-    ("commands", &["aggregate", "avro", "cli", "config", "druid", "engine", "error", "http", "kafka", "metrics", "registry", "superset"]),
+    (
+        "commands",
+        &["aggregate", "avro", "cli", "config", "druid", "engine", "error", "http", "kafka", "letters", "metrics", "registry", "superset"],
+    ),
 ];
 
 fn sources(path: &Path, found: &mut Vec<(String, String)>) {

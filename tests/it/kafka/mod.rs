@@ -4,6 +4,7 @@ mod decimals;
 mod evolution;
 mod instances;
 mod kills;
+mod letters;
 mod poison;
 mod refusals;
 mod registry;
