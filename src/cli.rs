@@ -122,15 +122,16 @@ pub struct Aggregate {
 
 /// What the help says of sending letters again.
 const REPLAY: &str = "\
---replay sends the original keys and values to the source topic again, each letter once, however often it is run: how far it
-came is committed with what it sent. Do it after the mistake is mended, for example when a missing schema is registered.
-Left are: `late`, since a late record would be late again; `overflow`, since a sum that does not fit is no record. Each is sent
-with --cause late, if at all. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
+Without --show or --replay: how many letters there are by cause, with an example of each.
+
+--replay sends the original keys and values to the source topic again, each letter once however often it is run: how far it came \
+is committed with what it sent. Do it when the mistake is mended, for example when the missing schema is registered. `late` is \
+left unless it is named with --cause, since a late record would be late again; `overflow` is left, since a sum that does not fit \
+is no record. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
+
 `pipeline aggregate --reset` reads the originals again by itself: do one or the other, not both.";
 
 /// `pipeline dead-letters`
-///
-/// Without --show or --replay: how many there are by cause.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = REPLAY)]
 pub struct DeadLetters {
