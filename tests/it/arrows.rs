@@ -19,7 +19,21 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("cli", &["aggregate", "config", "error"]),
     (
         "commands",
-        &["aggregate", "avro", "cli", "config", "druid", "engine", "error", "http", "kafka", "letters", "metrics", "registry", "superset"],
+        &[
+            "aggregate",
+            "avro",
+            "cli",
+            "config",
+            "druid",
+            "engine",
+            "error",
+            "http",
+            "kafka",
+            "letters",
+            "metrics",
+            "registry",
+            "superset",
+        ],
     ),
 ];
 
