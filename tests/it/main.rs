@@ -4,9 +4,11 @@
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
+//! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
 mod errors;
+mod flink;
 mod harness;
 mod kafka;
 mod line;

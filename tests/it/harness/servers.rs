@@ -33,6 +33,16 @@ impl Servers {
         self.variable("PIPELINE_KAFKA_BOOTSTRAP_SERVERS")
     }
 
+    /// The registry's address.
+    pub fn registry(&self) -> &str {
+        self.variable("PIPELINE_REGISTRY_URL")
+    }
+
+    /// Flink's REST address.
+    pub fn flink(&self) -> &str {
+        self.variable("FLINK_URL")
+    }
+
     /// All of them as (table, key, value) of a pipeline file.
     pub fn settings(&self) -> impl Iterator<Item = (String, String, &str)> {
         self.variables.iter().filter_map(|(name, value)| {
