@@ -69,7 +69,8 @@ impl Topics {
         Self { kafka: kafka.into() }
     }
 
-    fn config(&self) -> ClientConfig {
+    /// What every client of the cluster needs.
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.kafka).set("allow.auto.create.topics", "false");
         config

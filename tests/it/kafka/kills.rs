@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::BaseConsumer;
 
+use super::setting;
 use crate::harness::{Isolation, Line, Running, committed, compare, high, rows, sums, wait_for};
 
 const KILLS: usize = 10;
@@ -75,10 +76,6 @@ impl<'a> Observer<'a> {
         let of = |partition| (high(&self.stable, &self.line.sink, partition), high(&self.all, &self.line.sink, partition));
         (0..self.partitions).map(|partition| (partition, of(partition))).collect()
     }
-}
-
-fn setting(name: &str, default: i64) -> i64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
 fn produce(line: &Line, records: i64, partitions: i32) -> Duration {

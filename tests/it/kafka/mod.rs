@@ -4,6 +4,7 @@ mod decimals;
 mod evolution;
 mod instances;
 mod kills;
+mod latency;
 mod letters;
 mod poison;
 mod refusals;
@@ -24,6 +25,11 @@ const MINUTE: i64 = 60_000;
 const LATENESS: i64 = 5_000;
 /// No single run takes longer, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
+
+/// A number that the environment may give.
+fn setting(name: &str, default: i64) -> i64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
 
 /// Writes ten events a second, from a time on.
 #[track_caller]
