@@ -10,6 +10,7 @@ mod poison;
 mod refusals;
 mod registry;
 mod resets;
+mod restart_time;
 mod restarts;
 mod rows;
 mod starts;
