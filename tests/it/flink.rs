@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apache_avro::types::Value;
 
-use crate::harness::{Isolation, Line, Record, Sums, closed, compare, encode, rows, sums, sums_without, wait_for};
+use crate::harness::{Isolation, Line, Record, Sums, closed, compare, encode, high, rows, sums, sums_without, wait_for};
 use job::{Job, Settings};
 
 const BEGIN: i64 = 1_700_000_040_000;
@@ -79,9 +79,11 @@ fn sales_to_the_end() -> Vec<Sale> {
 
 /// Waits until the sink holds so many rows.
 fn wait_for_rows(line: &Line, job: Option<&Job>, count: usize) {
+    let (consumer, mut end) = (line.topics.consumer(Isolation::Committed, "it"), 0);
     wait_for(&format!("{count} rows"), LIMIT, || {
         job.inspect(|job| job.expect_running());
-        (rows(line, Isolation::Committed).len() >= count).then_some(())
+        let before = std::mem::replace(&mut end, high(&consumer, &line.sink, 0));
+        (end > before && rows(line, Isolation::Committed).len() >= count).then_some(())
     });
 }
 
