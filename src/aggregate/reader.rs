@@ -12,6 +12,16 @@ use crate::engine::Number;
 pub enum Unreadable {
     /// Its schema must be fetched first, and handed to [`Reader::learn`].
     Schema(u32),
+    /// No record of its schema can be read today; one day it may be: once the id is known, or the newest schema has a default for
+    /// what is missing.
+    Schemaless {
+        /// The schema's id.
+        id: u32,
+        /// A stable short name for dead letters.
+        cause: &'static str,
+        /// What exactly is wrong.
+        detail: String,
+    },
     /// It cannot be read, now or ever.
     Poison {
         /// A stable short name for dead letters.
@@ -58,9 +68,6 @@ pub struct Reader {
     decoded: Decoded,
 }
 
-/// The cause of letters whose schema id the registry does not know.
-pub const UNKNOWN_SCHEMA: &str = "unknown-schema";
-
 /// Up to so many wanted fields no memory is allocated for a record.
 const FEW: usize = 8;
 
@@ -97,9 +104,12 @@ impl Reader {
         let plan = match self.plans.get(&id) {
             None => return Err(Unreadable::Schema(id)),
             Some(Err(NoPlan::Unknown)) => {
-                return Err(poison(UNKNOWN_SCHEMA, format!("the registry does not know schema id {id}")));
+                let detail = format!("the registry does not know schema id {id}");
+                return Err(Unreadable::Schemaless { id, cause: "unknown-schema", detail });
             }
-            Some(Err(NoPlan::Unfit(reason))) => return Err(poison("wrong-schema", reason.as_str())),
+            Some(Err(NoPlan::Unfit(reason))) => {
+                return Err(Unreadable::Schemaless { id, cause: "wrong-schema", detail: reason.clone() });
+            }
             Some(Ok(plan)) => plan,
         };
         let mut few = [Scalar::Null; FEW];
@@ -209,7 +219,7 @@ mod tests {
 
     fn cause(reader: &mut Reader, value: Option<&[u8]>) -> &'static str {
         match reader.read(value) {
-            Err(Unreadable::Poison { cause, .. }) => cause,
+            Err(Unreadable::Poison { cause, .. } | Unreadable::Schemaless { cause, .. }) => cause,
             other => panic!("{other:?}"),
         }
     }
@@ -288,7 +298,7 @@ mod tests {
         encoder.encode(&[Scalar::Str("ABC"), Scalar::Long(1), value], &mut bytes).unwrap();
         match reader.read(Some(&bytes)) {
             Ok(decoded) => Ok(decoded.values[0]),
-            Err(Unreadable::Poison { cause, .. }) => Err(cause),
+            Err(Unreadable::Poison { cause, .. } | Unreadable::Schemaless { cause, .. }) => Err(cause),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -357,7 +367,7 @@ mod tests {
         let (_, old) = reader();
         let mut reader = renamed(r#"{"name":"till","type":"int"}"#);
         reader.learn(7, Writer::Schema(&old));
-        let Err(Unreadable::Poison { cause, detail }) = reader.read(Some(&sale(&old, 7))) else { panic!("it is read") };
+        let Err(Unreadable::Schemaless { cause, detail, .. }) = reader.read(Some(&sale(&old, 7))) else { panic!("it is read") };
         assert_eq!(cause, "wrong-schema");
         assert!(detail.contains("has no field `till`") && detail.contains("schema id 7"), "{detail}");
     }

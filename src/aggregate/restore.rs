@@ -27,20 +27,20 @@ struct Stamp {
     position: i64,
     closed_through: i64,
     max_event_time: Option<i64>,
-    #[serde(default, skip_serializing_if = "Unknown::is_empty")]
-    unknown: Unknown,
+    #[serde(default, skip_serializing_if = "Schemaless::is_empty")]
+    schemaless: Schemaless,
 }
 
 const VERSION: u32 = 1;
 
-/// Schema ids that the registry did not know, and the last record that was rejected for it.
+/// Schema ids by which no record could be read, and the last record that was rejected for it.
 ///
-/// An id may become known later. What was rejected before must stay so when it is read again, or it would be both a dead letter and
-/// part of a sum.
-pub type Unknown = BTreeMap<u32, i64>;
+/// An id may become known later, or the newest schema may get a default for what was missing. What was rejected before must stay so
+/// when it is read again, or it would be both a dead letter and part of a sum.
+pub type Schemaless = BTreeMap<u32, i64>;
 
 /// So many of them are kept with an offset, the latest: they must fit the metadata beside the rest.
-const UNKNOWN_CAP: usize = 64;
+const SCHEMALESS_CAP: usize = 64;
 
 /// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
 pub const UNFINISHED_RESET: &str = "reset";
@@ -118,8 +118,8 @@ pub struct Found {
 pub struct Restored {
     /// Partition, offset to read from, progress.
     pub assigned: Vec<(i32, i64, Progress)>,
-    /// What was rejected between that offset and the position because the registry did not know its schema, by partition.
-    pub unknown: BTreeMap<i32, Unknown>,
+    /// What was rejected between that offset and the position because of its schema, by partition.
+    pub schemaless: BTreeMap<i32, Schemaless>,
     /// Something of it is not committed yet: the session commits it at once.
     pub baseline: bool,
     /// How many partitions the topic had when the open windows began, if that was another number: a group may be open in two.
@@ -128,12 +128,12 @@ pub struct Restored {
 
 impl Identity {
     /// The metadata to commit beside a partition's offset. `partitions`: how many the topic had when its open windows began.
-    pub fn stamp(&self, commit: &Commit, partitions: i32, unknown: &Unknown) -> Result<String> {
+    pub fn stamp(&self, commit: &Commit, partitions: i32, schemaless: &Schemaless) -> Result<String> {
         let Progress { position, closed_through, max_event_time } = commit.progress;
         let (definition, topic_id) = (self.definition.clone(), self.topic_id.clone());
-        let unknown = latest(unknown);
+        let schemaless = latest(schemaless);
         let stamp =
-            Stamp { version: VERSION, definition, topic_id, partitions, position, closed_through, max_event_time, unknown };
+            Stamp { version: VERSION, definition, topic_id, partitions, position, closed_through, max_event_time, schemaless };
         let text = serde_json::to_string(&stamp).map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
         if text.len() > METADATA_CAP {
             return Err(Error::new(
@@ -157,13 +157,13 @@ impl Identity {
             _ => {
                 let ours = found.iter().filter(|(partition, _)| part.has(**partition));
                 let assigned: Vec<_> = ours.map(|(partition, found)| begin(*partition, found, start)).collect();
-                Ok(Restored { baseline: !assigned.is_empty(), assigned, unknown: BTreeMap::new(), grown_from: None })
+                Ok(Restored { baseline: !assigned.is_empty(), assigned, schemaless: BTreeMap::new(), grown_from: None })
             }
         }
     }
 
     fn resume(&self, found: &BTreeMap<i32, Found>, part: Part<'_>) -> Result<Restored> {
-        let mut restored = Restored { assigned: Vec::new(), unknown: BTreeMap::new(), baseline: false, grown_from: None };
+        let mut restored = Restored { assigned: Vec::new(), schemaless: BTreeMap::new(), baseline: false, grown_from: None };
         let mut closed_through = i64::MIN;
         for (partition, found) in found {
             let Some((offset, metadata)) = &found.committed else { continue };
@@ -174,7 +174,7 @@ impl Identity {
             }
             if part.has(*partition) {
                 restored.assigned.push((*partition, *offset, check(*partition, *offset, &stamp, found.ends)?));
-                restored.unknown.insert(*partition, stamp.unknown);
+                restored.schemaless.insert(*partition, stamp.schemaless);
             }
         }
         if let (Part::Share(_), Some(before)) = (part, restored.grown_from) {
@@ -247,13 +247,13 @@ fn check(partition: i32, offset: i64, stamp: &Stamp, ends: Ends) -> Result<Progr
 }
 
 /// As many as are kept.
-fn latest(unknown: &Unknown) -> Unknown {
-    if unknown.len() <= UNKNOWN_CAP {
-        return unknown.clone();
+fn latest(schemaless: &Schemaless) -> Schemaless {
+    if schemaless.len() <= SCHEMALESS_CAP {
+        return schemaless.clone();
     }
-    let mut by_offset: Vec<(u32, i64)> = unknown.iter().map(|(id, offset)| (*id, *offset)).collect();
+    let mut by_offset: Vec<(u32, i64)> = schemaless.iter().map(|(id, offset)| (*id, *offset)).collect();
     by_offset.sort_unstable_by_key(|(_, offset)| std::cmp::Reverse(*offset));
-    by_offset.truncate(UNKNOWN_CAP);
+    by_offset.truncate(SCHEMALESS_CAP);
     by_offset.into_iter().collect()
 }
 
@@ -287,7 +287,8 @@ mod tests {
     }
 
     fn committed(offset: i64, position: i64, ends: Ends) -> Found {
-        let stamp = identity().stamp(&Commit { partition: 0, offset, progress: progress(position) }, 1, &Unknown::new()).unwrap();
+        let stamp =
+            identity().stamp(&Commit { partition: 0, offset, progress: progress(position) }, 1, &Schemaless::new()).unwrap();
         Found { committed: Some((offset, stamp)), ends }
     }
 
@@ -368,12 +369,12 @@ mod tests {
     }
 
     #[test]
-    fn schema_ids_that_were_unknown_are_kept_the_latest_of_many() {
-        let unknown: Unknown = (0..1_000).map(|id| (id, i64::from(id) * 10)).collect();
-        let stamp = identity().stamp(&Commit { partition: 0, offset: 5, progress: progress(9) }, 1, &unknown).unwrap();
+    fn schema_ids_of_rejected_records_are_kept_the_latest_of_many() {
+        let schemaless: Schemaless = (0..1_000).map(|id| (id, i64::from(id) * 10)).collect();
+        let stamp = identity().stamp(&Commit { partition: 0, offset: 5, progress: progress(9) }, 1, &schemaless).unwrap();
         let found = Found { committed: Some((5, stamp)), ends: Ends { low: 0, high: 9 } };
-        let kept = &restore(found).unwrap().unknown[&0];
-        assert_eq!((kept.len(), kept.first_key_value()), (UNKNOWN_CAP, Some((&(1_000 - UNKNOWN_CAP as u32), &9_360))));
+        let kept = &restore(found).unwrap().schemaless[&0];
+        assert_eq!((kept.len(), kept.first_key_value()), (SCHEMALESS_CAP, Some((&(1_000 - SCHEMALESS_CAP as u32), &9_360))));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rdkafka::message::BorrowedMessage;
 use super::control::{Control, Snapshot};
 use super::ends::EndWatch;
 use super::idle::IdleWatch;
-use super::restore::{Found, Identity, Restored, Start, UNFINISHED_RESET, Unknown};
+use super::restore::{Found, Identity, Restored, Schemaless, Start, UNFINISHED_RESET};
 use super::run::{Job, Outcome};
 use super::turn::{Interrupted, Turn};
 use super::work::Work;
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
             source,
             turn,
             group,
-            work: Work::new(job, engine, control.committed(), restored.unknown),
+            work: Work::new(job, engine, control.committed(), restored.schemaless),
             paused: BTreeSet::new(),
             idle: IdleWatch::new(job.aggregate.idle_timeout.to_std()),
             ends: None,
@@ -360,10 +360,10 @@ impl<'a> Session<'a> {
             Some((before, end)) if commits.iter().any(|commit| commit.progress.closed_through < end) => before,
             _ => self.identity.partitions,
         };
-        let (none, unknown) = (Unknown::new(), self.work.unknown(commits));
+        let (none, schemaless) = (Schemaless::new(), self.work.schemaless(commits));
         let stamp = |commit: &Commit| {
-            let unknown = unknown.get(&commit.partition).unwrap_or(&none);
-            Ok((commit.partition, self.identity.stamp(commit, partitions, unknown)?))
+            let schemaless = schemaless.get(&commit.partition).unwrap_or(&none);
+            Ok((commit.partition, self.identity.stamp(commit, partitions, schemaless)?))
         };
         commits.iter().map(stamp).collect()
     }

@@ -9,8 +9,8 @@ use rdkafka::message::BorrowedMessage;
 
 use super::control::Snapshot;
 use super::dead_letter::DeadLetter;
-use super::reader::{Reader, UNKNOWN_SCHEMA, Unreadable, Writer};
-use super::restore::Unknown;
+use super::reader::{Reader, Unreadable, Writer};
+use super::restore::Schemaless;
 use super::run::Job;
 use super::turn::Interrupted;
 use crate::avro::wire;
@@ -37,9 +37,9 @@ pub(super) struct Work<'a> {
     /// When the registry said of an id that it does not know it.
     unknown_since: HashMap<u32, Instant>,
     /// What was rejected for that and must stay so if it is read again, by partition.
-    unknown: BTreeMap<i32, Unknown>,
+    schemaless: BTreeMap<i32, Schemaless>,
     /// The same as it was committed before this session; empty once it is read again.
-    unknown_before: BTreeMap<i32, Unknown>,
+    schemaless_before: BTreeMap<i32, Schemaless>,
 }
 
 /// Rows as bytes: keys and values one after the other, and where each lies.
@@ -50,7 +50,7 @@ pub(super) struct Encoded {
 }
 
 impl<'a> Work<'a> {
-    pub fn new(job: &'a Job, engine: Engine, count: Snapshot, unknown: BTreeMap<i32, Unknown>) -> Self {
+    pub fn new(job: &'a Job, engine: Engine, count: Snapshot, schemaless: BTreeMap<i32, Schemaless>) -> Self {
         Self {
             job,
             engine,
@@ -58,15 +58,15 @@ impl<'a> Work<'a> {
             letters: Vec::new(),
             count,
             unknown_since: HashMap::new(),
-            unknown_before: unknown.clone(),
-            unknown,
+            schemaless_before: schemaless.clone(),
+            schemaless,
         }
     }
 
     /// Takes a record: into its window, among the dead letters, or nowhere. Or returns the id of a schema that must be learnt first.
     pub fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<Option<u32>> {
         let (partition, offset) = (message.partition(), message.offset());
-        if self.was_unknown(message) {
+        if self.was_schemaless(message) {
             self.engine.reject(partition, offset);
             return Ok(None);
         }
@@ -80,18 +80,31 @@ impl<'a> Work<'a> {
                 values: &decoded.values,
             }),
             Err(Unreadable::Schema(id)) => return Ok(Some(id)),
-            Err(Unreadable::Poison { cause, detail }) => {
-                self.count.records += 1;
-                if self.engine.reject(partition, offset) {
-                    self.remember_unknown(message, cause);
-                    self.poison(message, cause, detail)?;
+            Err(Unreadable::Schemaless { id, cause, detail }) => {
+                let is_new = self.reject(message, cause, detail)?;
+                if is_new {
+                    self.schemaless.entry(partition).or_default().insert(id, offset);
                 }
+                return Ok(None);
+            }
+            Err(Unreadable::Poison { cause, detail }) => {
+                self.reject(message, cause, detail)?;
                 return Ok(None);
             }
         };
         self.count.records += 1;
         self.settle(verdict, message)?;
         Ok(None)
+    }
+
+    /// Keeps a record apart; returns whether it is new, and not read again after a restart.
+    fn reject(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) -> Result<bool> {
+        self.count.records += 1;
+        let is_new = self.engine.reject(message.partition(), message.offset());
+        if is_new {
+            self.poison(message, cause, detail)?;
+        }
+        Ok(is_new)
     }
 
     fn settle(&mut self, verdict: Verdict, message: &BorrowedMessage<'_>) -> Result<()> {
@@ -175,33 +188,26 @@ impl<'a> Work<'a> {
             keep
         });
         if !self.engine.replaying() {
-            self.unknown_before.clear();
+            self.schemaless_before.clear();
         }
     }
 
-    /// Whether this record was rejected before the restart because nobody knew its schema.
-    fn was_unknown(&self, message: &BorrowedMessage<'_>) -> bool {
-        let Some(before) = self.unknown_before.get(&message.partition()) else { return false };
+    /// Whether this record was rejected before the restart because of its schema.
+    fn was_schemaless(&self, message: &BorrowedMessage<'_>) -> bool {
+        let Some(before) = self.schemaless_before.get(&message.partition()) else { return false };
         let id = message.payload().and_then(|value| wire::split(value).ok()).map(|(id, _)| id);
         id.and_then(|id| before.get(&id)).is_some_and(|last| message.offset() <= *last)
     }
 
-    fn remember_unknown(&mut self, message: &BorrowedMessage<'_>, cause: &str) {
-        let id = message.payload().and_then(|value| wire::split(value).ok()).map(|(id, _)| id);
-        if let Some(id) = id.filter(|_| cause == UNKNOWN_SCHEMA) {
-            self.unknown.entry(message.partition()).or_default().insert(id, message.offset());
-        }
-    }
-
     /// The schema ids to keep with each partition's offset: those of records that a restart would read again.
-    pub fn unknown(&mut self, commits: &[Commit]) -> &BTreeMap<i32, Unknown> {
+    pub fn schemaless(&mut self, commits: &[Commit]) -> &BTreeMap<i32, Schemaless> {
         for commit in commits {
-            if let Some(unknown) = self.unknown.get_mut(&commit.partition) {
-                unknown.retain(|_, last| *last >= commit.offset);
+            if let Some(ids) = self.schemaless.get_mut(&commit.partition) {
+                ids.retain(|_, last| *last >= commit.offset);
             }
         }
-        self.unknown.retain(|_, unknown| !unknown.is_empty());
-        &self.unknown
+        self.schemaless.retain(|_, ids| !ids.is_empty());
+        &self.schemaless
     }
 
     /// Rows that do not fit the sink's types become dead letters.
