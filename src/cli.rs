@@ -127,8 +127,7 @@ Without --show or --replay: how many letters there are by cause, with an example
 --replay sends the original keys and values to the source topic again, each letter once however often it is run: how far it came \
 is committed with what it sent. Do it when the mistake is mended, for example when the missing schema is registered. `late` is \
 left unless it is named with --cause, since a late record would be late again; `overflow` is left, since a sum that does not fit \
-is no record. A record whose window has been closed meanwhile becomes a letter again, of cause `late`. Letters of a cause that \
-the registry decides wait as long as `pipeline aggregate`, started again, would read their originals by itself.
+is no record. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
 
 `pipeline aggregate --reset` reads the originals again by itself: do one or the other, not both.";
 

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::cli::{DeadLetters, Output};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Cluster, Ends, Source, scan};
+use crate::kafka::{Cluster, Ends, scan};
 use crate::letters::{Envelope, Letter, Newest, Replay, Summary, Waiting, left_behind, show};
 use crate::registry::Registry;
 
@@ -24,8 +24,6 @@ struct Desk {
     runtime: Handle,
     sink: String,
     source: String,
-    /// Other aggregates over the same source.
-    others: Vec<String>,
     /// The dead-letter topic.
     topic: String,
     args: DeadLetters,
@@ -33,9 +31,7 @@ struct Desk {
 
 pub(super) async fn run(config: &Config, args: &DeadLetters) -> Result<()> {
     let aggregate = config.aggregate(args.sink.as_deref())?;
-    let others = config.aggregates.iter().filter(|other| other.source == aggregate.source && other.sink != aggregate.sink);
     let desk = Desk {
-        others: others.map(|other| other.sink.clone()).collect(),
         kafka: config.kafka.clone(),
         registry: Registry::new(&config.registry)?,
         runtime: Handle::current(),
@@ -126,16 +122,9 @@ impl Desk {
     }
 
     fn replay(&self, ends: &BTreeMap<i32, Ends>, cluster: &Cluster) -> Result<()> {
+        cluster.existing(&self.source)?;
         let letters_id = cluster.topic_id(&self.topic)?;
-        let read_again_from = self.read_again_from(cluster)?;
-        let replay = Replay {
-            kafka: &self.kafka,
-            letters: &self.topic,
-            letters_id: &letters_id,
-            ends,
-            source: &self.source,
-            read_again_from: &read_again_from,
-        };
+        let replay = Replay { kafka: &self.kafka, letters: &self.topic, letters_id: &letters_id, ends, source: &self.source };
         let mut progress = Progress::new(&self.topic, ends);
         let found = replay.look(self.args.cause.as_deref(), || progress.heard())?;
         progress.end();
@@ -143,9 +132,6 @@ impl Desk {
         let waiting: u64 = chosen.iter().map(|(_, found)| found.waiting).sum();
         if waiting == 0 {
             return print(&format!("nothing to send again{} from {}\n", self.of_cause(), self.topic));
-        }
-        if !self.others.is_empty() {
-            eprintln!("what is sent reaches {} too, which may have counted it before", self.others.join(", "));
         }
         self.confirm(waiting)?;
         let mut total = 0;
@@ -159,13 +145,6 @@ impl Desk {
         print(&format!("sent {total} records to {} again\n", self.source))
     }
 
-    /// From where on the aggregate reads each partition again when it starts.
-    fn read_again_from(&self, cluster: &Cluster) -> Result<BTreeMap<i32, i64>> {
-        let group = Source::new(&self.kafka, &self.source, &format!("pipeline-{}", self.sink))?;
-        let committed = group.committed(cluster.existing(&self.source)?)?;
-        Ok(committed.into_iter().filter_map(|(partition, committed)| Some((partition, committed?.0))).collect())
-    }
-
     /// The causes to send, after telling what is there.
     fn choose<'a>(&self, found: &'a BTreeMap<String, Waiting>) -> Vec<(&'a str, &'a Waiting)> {
         let mut chosen = Vec::new();
@@ -176,12 +155,6 @@ impl Desk {
             }
             if found.sent_before > 0 {
                 eprintln!("{cause}: {} sent before", found.sent_before);
-            }
-            if found.held > 0 {
-                eprintln!(
-                    "{cause}: {} wait: `pipeline aggregate` reads the originals again when it next starts, since older windows are open",
-                    found.held
-                );
             }
             match left {
                 Some(why) if found.waiting > 0 => eprintln!("{cause}: {} left: {why}", found.waiting),

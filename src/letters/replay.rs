@@ -4,12 +4,8 @@
 //! them. That group's name is the transactional id too: a second replay of the cause fences the first, and whoever begins reads
 //! the offsets only after that. So a letter is sent once, whatever is killed when. The offset carries the topic's id: letters
 //! of a topic that was made anew are new.
-//!
-//! Sent once is not counted once: `aggregate`, when it starts, reads again what it read since its oldest open window began, and
-//! what it could not read for want of a schema it may read then. Such a letter waits as long as its original may be read again.
-//! After that either the original was counted, and with it its window is closed, so that what is sent is late; or it never will be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rdkafka::Message;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -33,11 +29,6 @@ pub fn left_behind(cause: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether records of a cause may turn out well when they are read again: all others are told by the record alone.
-fn depends_on_the_registry(cause: &str) -> bool {
-    matches!(cause, "unknown-schema" | "wrong-schema")
-}
-
 /// From which dead-letter topic to which source.
 pub struct Replay<'a> {
     /// The cluster.
@@ -50,8 +41,6 @@ pub struct Replay<'a> {
     pub ends: &'a BTreeMap<i32, Ends>,
     /// The source topic.
     pub source: &'a str,
-    /// From where on `aggregate` reads each partition of the source again when it starts.
-    pub read_again_from: &'a BTreeMap<i32, i64>,
 }
 
 /// The letters of one cause.
@@ -59,15 +48,12 @@ pub struct Replay<'a> {
 pub struct Waiting {
     /// Those that can be sent again.
     pub waiting: u64,
-    /// Those that wait, since their originals may be read again, and those behind them.
-    pub held: u64,
     /// Those that were sent before.
     pub sent_before: u64,
     /// Those that are no record of the source topic.
     pub strangers: u64,
     /// The offsets from which on they were not sent before.
     from: BTreeMap<i32, i64>,
-    holding: BTreeSet<i32>,
 }
 
 /// What one replay sent.
@@ -99,27 +85,14 @@ impl Replay<'_> {
             }
             let Some(found) = causes.get_mut(&envelope.cause) else { return Ok(()) };
             let sent = found.from.get(&message.partition()).is_some_and(|from| message.offset() < *from);
-            if !envelope.is_record_of(self.source) {
-                found.strangers += 1;
-            } else if sent {
-                found.sent_before += 1;
-            } else if self.holds(&envelope, message.partition(), &mut found.holding) {
-                found.held += 1;
-            } else {
-                found.waiting += 1;
+            match (envelope.is_record_of(self.source), sent) {
+                (false, _) => found.strangers += 1,
+                (true, true) => found.sent_before += 1,
+                (true, false) => found.waiting += 1,
             }
             Ok(())
         })?;
         Ok(causes)
-    }
-
-    /// Whether a letter waits: by itself, or behind another one in its partition, since progress is an offset.
-    fn holds(&self, envelope: &Envelope, partition: i32, holding: &mut BTreeSet<i32>) -> bool {
-        let read_again = |(partition, offset)| self.read_again_from.get(&partition).is_some_and(|from| offset >= *from);
-        if depends_on_the_registry(&envelope.cause) && envelope.origin.is_some_and(read_again) {
-            holding.insert(partition);
-        }
-        holding.contains(&partition)
     }
 
     /// The consumer group and the transactional id.
@@ -151,13 +124,11 @@ impl Replay<'_> {
             (*partition, Ends { low, high: ends.high })
         };
         let ends = self.ends.iter().map(from).collect();
-        let mut holding = BTreeSet::new();
         let mut sending = Sending { replay: self, producer, reader, batch: Vec::new(), bytes: 0, sent: Sent::default() };
         scan(self.kafka, self.letters, &ends, |message| {
             heard();
             let envelope = Envelope::of(message);
-            let wanted = envelope.cause == cause && envelope.is_record_of(self.source);
-            if wanted && !self.holds(&envelope, message.partition(), &mut holding) {
+            if envelope.cause == cause && envelope.is_record_of(self.source) {
                 sending.bytes += message.payload_len() + message.key_len();
                 sending.batch.push(Letter::of(envelope, message));
             }
@@ -216,26 +187,5 @@ fn ended(broken: Broken) -> Error {
     match broken {
         Broken::GiveUp(error) => error,
         Broken::StartOver(error) => error.hint("run it again: what was sent is known, and is not sent twice"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_letter_waits_while_its_original_may_be_read_again_with_another_outcome() {
-        let (kafka, ends, read_again_from) = (config::Kafka::default(), BTreeMap::new(), BTreeMap::from([(0, 100)]));
-        let replay =
-            Replay { kafka: &kafka, letters: "D", letters_id: "id", ends: &ends, source: "T", read_again_from: &read_again_from };
-        let envelope = |cause: &str, origin| Envelope { cause: cause.into(), origin: Some(origin), ..Envelope::default() };
-        let mut holding = BTreeSet::new();
-        let mut holds = |cause, origin, partition| replay.holds(&envelope(cause, origin), partition, &mut holding);
-        assert!(!holds("unknown-schema", (0, 99), 0), "read for the last time");
-        assert!(!holds("bad-magic", (0, 100), 0), "it will be no Avro for ever");
-        assert!(!holds("wrong-schema", (1, 100), 0), "a partition of which nothing is known");
-        assert!(holds("unknown-schema", (0, 100), 0));
-        assert!(holds("unknown-schema", (0, 99), 0), "it is behind one that waits");
-        assert!(!holds("unknown-schema", (0, 99), 1), "in another partition it is not");
     }
 }
