@@ -35,6 +35,9 @@ pub async fn serve(address: Option<SocketAddr>, sink: &str, status: Status) -> R
     let sink = sink.to_owned();
     Ok(async move {
         let Some(listener) = listener else { return std::future::pending().await };
+        if let Ok(address) = listener.local_addr() {
+            eprintln!("metrics at http://{address}/metrics");
+        }
         let failed = axum::serve(listener, router(&sink, status)).await;
         Error::new(Kind::Failed, format!("serving metrics ended: {failed:?}"))
     })

@@ -24,8 +24,10 @@ use crate::kafka::{Cluster, Member, Outgoing, Source};
 const BATCH: usize = 10_000;
 /// How long reading waits for a first record, and so the longest that a stop or a silent partition goes unnoticed.
 const WAIT: Duration = Duration::from_millis(50);
-/// If no further record comes within this, what is pending is committed.
+/// If no further record comes within this, what is pending is committed;
 const LULL: Duration = Duration::from_millis(5);
+/// or as soon as all that has come is read, if the last commit is so long ago.
+const COMMIT_SPACING: Duration = Duration::from_millis(100);
 /// While records keep coming, rows are committed this often,
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// or when there are so many of them.
@@ -184,10 +186,13 @@ impl<'a> Session<'a> {
     }
 
     fn read_batch(&mut self) -> Result<Batch> {
+        let end = Instant::now() + WAIT;
         for count in 0..BATCH {
             let next = match self.source.poll(if count == 0 { WAIT } else { Duration::ZERO }) {
-                None if count > 0 => self.source.poll(LULL),
-                other => other,
+                None if count == 0 || self.may_commit_at_once() => return Ok(Batch::Lull),
+                None if Instant::now() >= end => return Ok(Batch::Full),
+                None => self.source.poll(LULL),
+                some => some,
             };
             let Some(record) = next else { return Ok(Batch::Lull) };
             let record = record?;
@@ -203,6 +208,16 @@ impl<'a> Session<'a> {
             }
         }
         Ok(Batch::Full)
+    }
+
+    /// Whether rows wait, and need wait no longer for others: a stream that never pauses must not hold them.
+    fn may_commit_at_once(&self) -> bool {
+        self.pending() > 0 && self.committed_at.elapsed() >= COMMIT_SPACING
+    }
+
+    /// How much is to be written.
+    fn pending(&self) -> usize {
+        self.work.engine.pending_rows() + self.work.letters.len()
     }
 
     /// What came after the session began is the next run's: it would close windows that other partitions still have records for.
@@ -302,7 +317,7 @@ impl<'a> Session<'a> {
         if self.work.engine.replaying() {
             return false;
         }
-        let pending = self.work.engine.pending_rows() + self.work.letters.len();
+        let pending = self.pending();
         let since = self.committed_at.elapsed();
         if pending > 0 {
             return lull || since >= COMMIT_INTERVAL || pending >= COMMIT_ROWS;

@@ -6,6 +6,7 @@ mod instances;
 mod kills;
 mod latency;
 mod letters;
+mod metrics;
 mod poison;
 mod refusals;
 mod registry;
