@@ -3,6 +3,9 @@
 KAFKA_VERSION=4.4.0
 KAFKA_JARS=$CACHE/kafka-$KAFKA_VERSION
 
+# KAFKA_PROXIED=PORT:PROXY, if set: a second way in, at PORT, whose clients are told that the broker is at PROXY; there a proxy of
+# theirs sends everything on to PORT.
+
 kafka_fetch() {
   need_java
   maven_jars "$KAFKA_JARS" "org.apache.kafka:kafka_2.13:$KAFKA_VERSION" org.apache.logging.log4j:log4j-slf4j-impl:2.25.5
@@ -12,6 +15,7 @@ kafka_start() {
   local conf=$RUN/conf/kafka data=$RUN/data/kafka
   need_port kafka "$KAFKA_PORT"
   need_port kafka "$KAFKA_CONTROLLER_PORT"
+  if [ -n "${KAFKA_PROXIED:-}" ]; then need_port kafka "${KAFKA_PROXIED%:*}"; fi
   mkdir -p "$conf" "$data/tmp"
   kafka_properties "$data" >"$conf/server.properties"
   local java=(java -XX:-UsePerfData -Djava.io.tmpdir="$data/tmp" -Dlog4j2.configurationFile="$STACK/servers/log4j2.xml" -cp "$KAFKA_JARS/*")
@@ -35,10 +39,10 @@ node.id=1
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@$HOST:$KAFKA_CONTROLLER_PORT
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENTS:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENTS
-listeners=CLIENTS://$HOST:$KAFKA_PORT,CONTROLLER://$HOST:$KAFKA_CONTROLLER_PORT
-advertised.listeners=CLIENTS://$HOST:$KAFKA_PORT
+listeners=CLIENTS://$HOST:$KAFKA_PORT,CONTROLLER://$HOST:$KAFKA_CONTROLLER_PORT${KAFKA_PROXIED:+,PROXIED://$HOST:${KAFKA_PROXIED%:*}}
+advertised.listeners=CLIENTS://$HOST:$KAFKA_PORT${KAFKA_PROXIED:+,PROXIED://$HOST:${KAFKA_PROXIED#*:}}
 
 log.dirs=$1/log
 log.retention.ms=-1
