@@ -9,6 +9,7 @@
 mod arrows;
 mod errors;
 mod flink;
+#[allow(dead_code, unused_imports, reason = "it is shared with tests/faults, which uses the rest")]
 mod harness;
 mod kafka;
 mod line;

@@ -40,7 +40,11 @@ impl Line {
     pub fn new(test: &str, kafka: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() % 100_000_000;
-        let name = format!("it-{test}-{now}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::named(format!("it-{test}-{now}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)), kafka)
+    }
+
+    /// The same with a name of the test's own, which another run may take up again.
+    pub fn named(name: String, kafka: &str) -> Self {
         let folder = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -99,9 +103,14 @@ impl Line {
 
     /// Starts a command of the program with this line's file.
     pub fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Running {
         let file = self.file();
         let arguments: Vec<&str> = ["--config", file.to_str().expect("a path")].iter().chain(arguments).copied().collect();
-        Running::start(&self.folder, &arguments, &[])
+        Running::start(&self.folder, &arguments, variables)
     }
 
     /// Runs a command of the program with this line's file to its end.
@@ -118,6 +127,14 @@ impl Line {
     /// The registry's address, as the file has it.
     pub fn registry(&self) -> String {
         self.table["registry"]["url"].as_str().expect("an address").into()
+    }
+
+    /// Deletes what it has on the servers.
+    pub fn clear(&self) {
+        self.topics.delete(&[&self.source, &self.sink, &self.dead_letters]);
+        self.topics.delete_group(&self.group());
+        let subjects = [(&self.source, "value"), (&self.sink, "key"), (&self.sink, "value")];
+        self.decoder().delete_subjects(&subjects.map(|(topic, part)| format!("{topic}-{part}")));
     }
 
     /// Decodes values with the registry's schemas.
@@ -139,10 +156,7 @@ impl Drop for Line {
         // What cannot be cleaned up must not hide why a test failed.
         let _ = std::fs::remove_dir_all(&self.folder);
         if self.on_servers {
-            self.topics.delete(&[&self.source, &self.sink, &self.dead_letters]);
-            self.topics.delete_group(&self.group());
-            let subjects = [(&self.source, "value"), (&self.sink, "key"), (&self.sink, "value")];
-            self.decoder().delete_subjects(&subjects.map(|(topic, part)| format!("{topic}-{part}")));
+            self.clear();
         }
     }
 }

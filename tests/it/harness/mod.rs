@@ -14,7 +14,7 @@ pub use gate::Gate;
 pub use line::Line;
 pub use process::{Ended, Running};
 pub use servers::{Servers, block_on};
-pub use sums::{Sums, closed, compare, number, rows, sums, sums_without, text};
+pub use sums::{Comparison, Sums, closed, compare, number, rows, sums, sums_without, text};
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 
 use std::time::{Duration, Instant};

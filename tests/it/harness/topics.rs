@@ -190,11 +190,21 @@ impl Topics {
         producer.flush(TIMEOUT).expect("flushed");
     }
 
+    /// A producer whose transactions are started, with more properties.
+    pub fn transactional(&self, id: &str, properties: &[(&str, &str)]) -> BaseProducer {
+        let mut config = self.config();
+        config.set("transactional.id", id);
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(TIMEOUT).expect("started");
+        producer
+    }
+
     /// Copies a topic's records into another one in one transaction: what is written ends with a control record.
     pub fn copy_in_a_transaction(&self, from: &str, to: &str) {
-        let mut config = self.config();
-        let producer: BaseProducer = config.set("transactional.id", to).create().expect("a producer");
-        producer.init_transactions(TIMEOUT).expect("started");
+        let producer = self.transactional(to, &[]);
         producer.begin_transaction().expect("begun");
         for Record { key, value, .. } in self.read(from, Isolation::Committed) {
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to);
