@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
+//! * [`faults`]: what a build for tests makes go wrong on purpose; empty otherwise.
 //! * [`commands`]: one file a verb, wiring only.
 //! * [`engine`]: windows, watermark, aggregation, generator. Pure: no I/O, no clock, no randomness of its own.
 //! * [`avro`]: framing, decoding by a plan, encoding. Pure.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod druid;
 pub mod engine;
 pub mod error;
+pub mod faults;
 pub mod http;
 pub mod kafka;
 pub mod letters;

@@ -18,6 +18,7 @@ use super::turn::{Interrupted, Turn};
 use super::work::Work;
 use crate::engine::{Commit, Definition, Engine, window_start};
 use crate::error::{Error, Kind};
+use crate::faults;
 use crate::kafka::{Cluster, Member, Outgoing, Source};
 
 /// So many records are read before anything else is looked at.
@@ -95,6 +96,7 @@ impl<'a> Session<'a> {
         let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
         let group = turn.group_metadata(&source)?;
         let (identity, found, sink_has_rows) = look(job, &source, &cluster)?;
+        faults::point("restore");
         let restored = identity.restore(&found, turn.part(), start, sink_has_rows)?;
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;
@@ -153,6 +155,7 @@ impl<'a> Session<'a> {
             self.control.beat("reading");
             let batch = self.read_batch()?;
             if self.work.engine.replaying() {
+                faults::point("restore");
                 self.pass_control_records();
             }
             self.turn.check()?;

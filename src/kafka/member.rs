@@ -16,6 +16,7 @@ use super::consumer::is_passing;
 use super::{Context, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
+use crate::faults;
 
 /// The broker gives a member's partitions to others when it has not heard of it for 6 s, or when it has not looked after
 /// rebalances for 90 s: longer than the longest wait in a session.
@@ -80,6 +81,7 @@ impl ConsumerContext for Shares {
                 Err(error) => self.error(error, "taking over partitions"),
             }
         } else {
+            faults::point("revoke");
             self.set(None);
             if let Err(error) = consumer.unassign() {
                 self.error(error, "handing over partitions");

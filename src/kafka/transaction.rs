@@ -15,6 +15,7 @@ use rdkafka::util::Timeout;
 use super::{Context, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
+use crate::faults;
 
 /// The broker aborts a transaction that is open for longer, and fences its producer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +55,8 @@ pub struct Transactional {
     place: String,
     context: Context,
     producer: BaseProducer<Context>,
+    #[cfg(feature = "faults")]
+    untransacted: Option<BaseProducer<Context>>,
 }
 
 impl Transactional {
@@ -77,7 +80,16 @@ impl Transactional {
         let producer: BaseProducer<Context> = client_config(kafka, &settings)
             .create_with_context(context.clone())
             .map_err(|error| Broken::GiveUp(explain(&place, &error, &context)))?;
-        let transactional = Self { place, context, producer };
+        #[cfg(feature = "faults")]
+        let untransacted =
+            faults::control("no-transaction").then(|| client_config(kafka, &settings[2..]).create_with_context(context.clone()));
+        let transactional = Self {
+            place,
+            context,
+            producer,
+            #[cfg(feature = "faults")]
+            untransacted: untransacted.and_then(rdkafka::error::KafkaResult::ok),
+        };
         transactional.producer.init_transactions(INIT_TIMEOUT).map_err(|error| transactional.broken("starting", &error))?;
         Ok(transactional)
     }
@@ -90,18 +102,48 @@ impl Transactional {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Broken> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
-        self.producer.begin_transaction().map_err(|error| self.broken("beginning a transaction", &error))?;
+        self.begin()?;
         for record in records {
             self.send(record, deadline)?;
         }
+        faults::point("after-produce");
         // The commit flushes too, but polls only ten times a second.
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(Duration::from_millis(1));
+        while self.records().in_flight_count() > 0 && Instant::now() < deadline {
+            self.records().poll(Duration::from_millis(1));
+        }
+        faults::point("after-flush");
+        if faults::control("offsets-outside") {
+            self.end(deadline)?;
+            faults::point("between");
+            self.begin()?;
         }
         self.repeat("committing offsets", deadline, || {
             self.producer.send_offsets_to_transaction(offsets, group, left(deadline))
         })?;
-        self.repeat("committing a transaction", deadline, || self.producer.commit_transaction(Timeout::Never))
+        faults::point("after-offsets");
+        self.end(deadline)
+    }
+
+    fn begin(&self) -> Result<(), Broken> {
+        faults::point("before-begin");
+        self.producer.begin_transaction().map_err(|error| self.broken("beginning a transaction", &error))?;
+        faults::point("after-begin");
+        Ok(())
+    }
+
+    fn end(&self, deadline: Instant) -> Result<(), Broken> {
+        self.repeat("committing a transaction", deadline, || self.producer.commit_transaction(Timeout::Never))?;
+        faults::point("after-commit");
+        Ok(())
+    }
+
+    /// What sends the records.
+    fn records(&self) -> &BaseProducer<Context> {
+        #[cfg(feature = "faults")]
+        if let Some(untransacted) = &self.untransacted {
+            return untransacted;
+        }
+        &self.producer
     }
 
     fn send(&self, outgoing: Outgoing<'_>, deadline: Instant) -> Result<(), Broken> {
@@ -110,12 +152,12 @@ impl Transactional {
         record.payload = outgoing.value;
         record.headers = outgoing.headers;
         loop {
-            match self.producer.send(record) {
+            match self.records().send(record) {
                 Ok(()) => return Ok(()),
                 Err((error, back))
                     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) && Instant::now() < deadline =>
                 {
-                    self.producer.poll(Duration::from_millis(1));
+                    self.records().poll(Duration::from_millis(1));
                     record = back;
                 }
                 Err((error, _)) => return Err(self.broken("writing", &error)),

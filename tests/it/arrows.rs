@@ -3,15 +3,16 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
+    ("faults", &[]),
     ("config", &["error"]),
     ("http", &["config", "error"]),
     ("registry", &["config", "error", "http"]),
-    ("kafka", &["config", "error"]),
-    ("aggregate", &["avro", "config", "engine", "error", "kafka", "registry"]),
+    ("kafka", &["config", "error", "faults"]),
+    ("aggregate", &["avro", "config", "engine", "error", "faults", "kafka", "registry"]),
     ("letters", &["avro", "config", "error", "kafka"]),
     ("druid", &["avro", "config", "error", "http", "kafka", "registry"]),
     ("superset", &["config", "error", "http"]),
