@@ -82,6 +82,8 @@ impl Topics {
         config.set("isolation.level", isolation.name()).set("group.id", group).set("enable.auto.commit", "false");
         // Else a full queue is looked at again only after a second.
         config.set("fetch.queue.backoff.ms", "2").set("enable.partition.eof", "true").set("auto.offset.reset", "error");
+        // The end of a topic is told by an answer with nothing in it.
+        config.set("fetch.wait.max.ms", "10");
         config.create().expect("a consumer")
     }
 

@@ -1,0 +1,178 @@
+//! Exactly once, proven by force: the aggregate is killed, stopped, cut off and doubled, against a real Kafka, and then its rows
+//! are compared with what the source says they must be.
+//!
+//! ```text
+//! cargo test --release --features faults --test faults -- --seed 1
+//! ```
+//!
+//! The command starts a broker and a registry of its own (`tests/stack`), on free ports, and stops them at its end. Everything is
+//! drawn by the seed: topics, records, faults, moments. What a fault hits at its moment is not: the machine decides that.
+//!
+//! * [`deck`]: which fault strikes in which case. [`cases`]: how each strikes. [`proxy`]: what stands between program and broker.
+//! * [`source`]: what flows in. [`group`]: nine cases share a topic; after them a run without faults goes to its end.
+//! * [`judge`]: then the rows and dead letters that readers of committed records see are held against the source's.
+//! * [`controls`]: the program does a thing wrong on purpose (`src/faults.rs`), and the judge must say so.
+//! * [`report`]: `target/faults/seed-S.jsonl`, a line a case; the table at the end sums it up. Exit code 0: no difference anywhere,
+//!   at least half of the kills left an open transaction at the broker, aborted records were in both logs, every control was found
+//!   out. `--from K` takes a campaign up again at case K.
+
+mod cases;
+mod controls;
+mod deck;
+mod group;
+#[path = "../it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it is shared with tests/it, which uses the rest")]
+mod harness;
+mod judge;
+mod proxy;
+mod random;
+mod report;
+mod shared;
+mod source;
+mod stack;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{CommandFactory, Parser};
+
+use cases::{Outcome, Striker};
+use deck::{Fault, GROUP};
+use group::Group;
+use proxy::Proxy;
+use random::Random;
+use report::{Entry, Report};
+use source::Shape;
+use stack::Stack;
+
+/// Kills, stops, cuts off and doubles the aggregate, and compares its rows with the source.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Everything is drawn by this number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// So many cases; a deck has each kind of fault in its share
+    #[arg(long, default_value_t = deck::size(can_share()))]
+    cases: usize,
+    /// Goes on at this case of an earlier run
+    #[arg(long, default_value_t = 1)]
+    from: usize,
+    /// Only cases of this kind, for example "zombie"
+    #[arg(long)]
+    only: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let begin = Instant::now();
+    let proxy = Proxy::start();
+    let stack = Stack::up(&folder, proxy.port, arguments.from == 1);
+    proxy.lead_to(&stack.proxied);
+    stop_on_signal(&stack);
+    let mut report = Report::open(&folder, arguments.seed, arguments.from);
+    campaign(&arguments, &stack, &proxy, &mut report);
+    for (name, found) in controls::run(&stack, arguments.seed) {
+        report.add(Entry::Control { name: name.into(), found });
+    }
+    let (text, wrong) = report.sum_up();
+    println!("\n{text}seed {}, {} s, {}", arguments.seed, begin.elapsed().as_secs(), report.path().display());
+    if wrong.is_empty() {
+        stack.wipe();
+        println!("passed");
+        return ExitCode::SUCCESS;
+    }
+    println!("FAILED:\n{}", wrong.join("\n"));
+    ExitCode::FAILURE
+}
+
+fn campaign(arguments: &Arguments, stack: &Stack, proxy: &Proxy, report: &mut Report) {
+    for number in (arguments.from - 1) / GROUP..arguments.cases.div_ceil(GROUP) {
+        let first = arguments.from.max(number * GROUP + 1);
+        let last = arguments.cases.min((number + 1) * GROUP);
+        let faults = (first..=last).map(|case| (case, deck::fault(arguments.seed, case, can_share())));
+        let chosen = faults.filter(|(_, fault)| arguments.only.as_ref().is_none_or(|kind| *kind == fault.kind()));
+        let cases: Vec<(usize, Fault)> = chosen.collect();
+        if !cases.is_empty() {
+            one_topic(arguments.seed, number, &cases, stack, proxy, report);
+        }
+    }
+}
+
+fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, proxy: &Proxy, report: &mut Report) {
+    let keyed = cases.iter().any(|(_, fault)| deck::is_shared(*fault));
+    let shape = Shape { keyed, ..Shape::draw(seed, u64::try_from(number).expect("few")) };
+    let delta = can_delta() && number % 2 == 1;
+    let (shared, late) = (if keyed { ", shared" } else { "" }, if delta { ", late = delta" } else { "" });
+    let Shape { partitions, stores, window_ms, .. } = shape;
+    println!("topic {number}: {partitions} partitions, {stores} stores, windows of {} s{shared}{late}", window_ms / 1_000);
+    let mut group = Group::open(stack, format!("faults-{seed}-{number}"), shape, delta);
+    for (case, fault) in cases {
+        group.top_up();
+        let outcome = Outcome { case: *case, kind: fault.kind(), fault: fault.to_string(), ..Outcome::default() };
+        let random = Random::new(&[seed, u64::try_from(*case).expect("few"), 0xca5e]);
+        let outcome = Striker { stack, proxy, group: &group, random, outcome }.strike(*fault);
+        show(&outcome);
+        report.add(Entry::Case(outcome));
+    }
+    let found = group.finish("");
+    println!("judge: {found}");
+    let is_right = found.differences() == 0;
+    report.add(Entry::Judged { case: cases.last().map_or(0, |(case, _)| *case), found });
+    // What went wrong is kept, to be looked at.
+    if is_right {
+        group.forget();
+    }
+}
+
+/// Whether the program has instances that share a topic.
+fn can_share() -> bool {
+    let command = pipeline::cli::Cli::command();
+    command
+        .find_subcommand("aggregate")
+        .is_some_and(|aggregate| aggregate.get_arguments().any(|argument| argument.get_id() == "instance"))
+}
+
+/// Whether it has late records as rows of their own.
+fn can_delta() -> bool {
+    serde_json::from_str::<pipeline::config::Late>("\"delta\"").is_ok()
+}
+
+fn show(outcome: &Outcome) {
+    let Outcome { case, fault, reached, kills, kills_inside, stops_inside, codes, seconds, problems, .. } = outcome;
+    let missed = if *reached { "" } else { ", missed" };
+    println!(
+        "case {case:>3}  {fault:<42} {seconds:>5} s  kills {kills}, inside {}, exit codes {codes:?}{missed}",
+        kills_inside + stops_inside
+    );
+    problems.iter().for_each(|problem| println!("          PROBLEM: {problem}"));
+}
+
+/// Ctrl-C and SIGTERM leave no server and no program behind.
+fn stop_on_signal(stack: &Stack) {
+    let stop = stack.stopper();
+    std::thread::spawn(move || {
+        harness::block_on(async {
+            let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        kill_children();
+        stop();
+        std::process::exit(130);
+    });
+}
+
+/// A program that a SIGSTOP holds does not end with its parent.
+fn kill_children() {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    for child in children.collect::<String>().split_whitespace() {
+        // It may have ended.
+        let _ = std::process::Command::new("kill").args(["-9", child]).status();
+    }
+}
