@@ -3,6 +3,9 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use crate::harness::wait_for;
 
 /// A broker and a registry; they are stopped when this is dropped, and their data goes if `forget` was said before.
 pub struct Stack {
@@ -53,6 +56,11 @@ impl Stack {
         let file = std::fs::read_to_string(self.home.join("pid/kafka")).expect("the broker's pid");
         let pid = file.split_whitespace().next().expect("a pid");
         assert!(Command::new("kill").args(["-9", pid]).status().expect("kill runs").success());
+        // It takes a moment to die, and until then would be taken for a broker that is up.
+        wait_for("the broker's end", Duration::from_secs(30), || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z')).then_some(())
+        });
     }
 
     /// Starts it again, with its data.
