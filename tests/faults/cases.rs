@@ -37,6 +37,8 @@ pub struct Outcome {
     pub stops_inside: usize,
     /// Exit codes of runs that ended by themselves or were asked to.
     pub codes: Vec<i32>,
+    /// What those said that failed.
+    pub said: Vec<String>,
     pub seconds: f64,
     /// What must not be.
     pub problems: Vec<String>,
@@ -260,6 +262,7 @@ impl Striker<'_> {
     pub fn ended(&mut self, ended: &Ended, allowed: &[i32]) -> Option<i32> {
         let code = ended.code?;
         self.outcome.codes.push(code);
+        self.outcome.said.extend(ended.stderr.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned));
         if !allowed.contains(&code) || ended.stderr.contains("panicked at") {
             self.outcome.problems.push(format!("exit code {code}, not {allowed:?}:\n{}", ended.stderr));
         }

@@ -27,7 +27,7 @@ pub fn run(stack: &Stack, seed: u64) -> Vec<(&'static str, Judgement)> {
 }
 
 fn one(stack: &Stack, seed: u64, control: &str, number: u64) -> Judgement {
-    let shape = Shape { window_ms: 60_000, ..Shape::draw(seed, 1_000_000 + number) };
+    let shape = Shape { window_ms: 60_000, ..Shape::draw(seed, 1_000_000 + number, false) };
     let mut group = Group::open(stack, format!("faults-{seed}-{control}"), shape, false);
     group.top_up();
     for arrival in [5, 8] {

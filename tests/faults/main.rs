@@ -103,7 +103,7 @@ fn campaign(arguments: &Arguments, stack: &Stack, proxy: &Proxy, report: &mut Re
 
 fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, proxy: &Proxy, report: &mut Report) {
     let keyed = cases.iter().any(|(_, fault)| deck::is_shared(*fault));
-    let shape = Shape { keyed, ..Shape::draw(seed, u64::try_from(number).expect("few")) };
+    let shape = Shape::draw(seed, u64::try_from(number).expect("few"), keyed);
     let delta = can_delta() && number % 2 == 1;
     let (shared, late) = (if keyed { ", shared" } else { "" }, if delta { ", late = delta" } else { "" });
     let Shape { partitions, stores, window_ms, .. } = shape;
@@ -141,12 +141,13 @@ fn can_delta() -> bool {
 }
 
 fn show(outcome: &Outcome) {
-    let Outcome { case, fault, reached, kills, kills_inside, stops_inside, codes, seconds, problems, .. } = outcome;
+    let Outcome { case, fault, reached, kills, kills_inside, stops_inside, codes, seconds, said, problems, .. } = outcome;
     let missed = if *reached { "" } else { ", missed" };
     println!(
         "case {case:>3}  {fault:<42} {seconds:>5} s  kills {kills}, inside {}, exit codes {codes:?}{missed}",
         kills_inside + stops_inside
     );
+    said.iter().for_each(|words| println!("          {words}"));
     problems.iter().for_each(|problem| println!("          PROBLEM: {problem}"));
 }
 

@@ -41,11 +41,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub fn draw(seed: u64, group: u64) -> Self {
+    /// `keyed`: each store's records are in one partition, and no partition is without a store.
+    pub fn draw(seed: u64, group: u64, keyed: bool) -> Self {
         let mut random = Random::new(&[seed, group]);
         let partitions = i32::try_from(random.between(2, 4)).expect("few");
         let window_ms = [10_000, 30_000, 60_000][usize::try_from(random.between(0, 2)).expect("few")];
-        Self { seed, group, partitions, stores: random.between(3, 6), window_ms, keyed: false }
+        let stores = random.between(3, 6);
+        let (partitions, stores) = if keyed { (4, 2 * stores) } else { (partitions, stores) };
+        Self { seed, group, partitions, stores, window_ms, keyed }
     }
 
     fn sale(&self, random: &mut Random, id: u32, time: i64) -> (i32, Vec<u8>) {
