@@ -1,7 +1,7 @@
 //! Looking at topics, and creating them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -15,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 
 /// How long a question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a topic is looked for that must be there soon.
+const CREATION_PAUSE: Duration = Duration::from_millis(50);
 /// How many of a client's errors are looked through for the cause behind a question that got no answer.
 const EXPLANATIONS: usize = 5;
 
@@ -162,9 +164,18 @@ impl Cluster {
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let answers = self.admin.create_topics([&topic], &options).await.map_err(|error| self.explain(&what, &error))?;
         match answers.into_iter().next() {
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok((self.existing(spec.name)?, false)),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok((self.just_created(spec.name).await?, false)),
             Some(Err((_, code))) => Err(self.explain(&what, &KafkaError::AdminOp(code))),
             _ => Ok((spec.partitions, true)),
         }
+    }
+
+    /// The partitions of a topic that another instance creates at this moment: the broker knows it a little later.
+    async fn just_created(&self, topic: &str) -> Result<i32> {
+        let deadline = Instant::now() + TIMEOUT;
+        while self.partitions(topic)?.is_none() && Instant::now() < deadline {
+            tokio::time::sleep(CREATION_PAUSE).await;
+        }
+        self.existing(topic)
     }
 }
