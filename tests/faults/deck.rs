@@ -10,7 +10,7 @@ pub const GROUP: usize = 9;
 
 /// The points in a session that is alone, and how often a deck has a kill there.
 pub const POINTS: [(&str, usize); 7] = [
-    ("restore", 2),
+    ("restore", 3),
     ("before-begin", 2),
     ("after-begin", 2),
     ("after-produce", 2),
@@ -107,7 +107,7 @@ fn alone(random: &mut Random) -> Vec<Fault> {
         add(times, random, &|random| Fault::Point(point, arrival(random, last)));
     }
     add(5, random, &|random| Fault::Random(millis(random, 50, 3_000)));
-    add(10, random, &|random| Fault::Aimed(millis(random, 300, 2_500)));
+    add(9, random, &|random| Fault::Aimed(millis(random, 300, 2_500)));
     add(3, random, &|random| Fault::CommitUnanswered(arrival(random, 30)));
     add(2, random, &|random| Fault::AnswerLost(arrival(random, 30)));
     add(2, random, &|random| Fault::CommitLost(arrival(random, 30)));
@@ -124,8 +124,8 @@ fn alone(random: &mut Random) -> Vec<Fault> {
 
 /// The faults of instances that share a topic.
 fn shared(random: &mut Random) -> Vec<Fault> {
-    let mut deck: Vec<Fault> = (0..2).map(|_| Fault::Rebalance("revoke", 1)).collect();
-    let points = ["restore", "after-begin", "after-flush", "after-flush", "after-offsets"];
+    let mut deck: Vec<Fault> = (0..3).map(|_| Fault::Rebalance("revoke", 1)).collect();
+    let points = ["restore", "after-flush", "after-flush", "after-offsets"];
     deck.extend(points.map(|point| Fault::Rebalance(point, arrival(random, if point == "restore" { 3 } else { 15 }))));
     deck.extend((0..2).map(|_| Fault::SessionLost(inside(random), arrival(random, 15))));
     random.shuffle(&mut deck);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::Outcome;
-use crate::deck;
+use crate::deck::{self, Fault};
 use crate::judge::Judgement;
 
 /// A line of the file.
@@ -131,8 +131,10 @@ impl Report {
     /// The points at which the program was killed less than twice.
     fn seldom(&self) -> Vec<String> {
         let struck = |kind: &str| self.cases().filter(|outcome| outcome.kind == kind && outcome.reached).count();
-        let points = deck::POINTS.iter().map(|(point, _)| (point, struck(&deck::Fault::Point(point, 1).kind())));
-        points.filter(|(_, times)| *times < 2).map(|(point, times)| format!("killed at {point} {times} times only")).collect()
+        let alone = deck::POINTS.iter().map(|(point, _)| Fault::Point(point, 1).kind());
+        let shared = crate::can_share().then(|| Fault::Rebalance("revoke", 1).kind());
+        let times = alone.chain(shared).map(|kind| (struck(&kind), kind));
+        times.filter(|(times, _)| *times < 2).map(|(times, kind)| format!("{kind}: {times} times only")).collect()
     }
 }
 
