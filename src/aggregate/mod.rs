@@ -12,6 +12,8 @@ mod dead_letter;
 mod ends;
 mod idle;
 mod layout;
+mod look;
+mod patience;
 mod reader;
 mod restore;
 mod run;

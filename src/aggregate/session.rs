@@ -12,11 +12,13 @@ use rdkafka::message::BorrowedMessage;
 use super::control::{Control, Snapshot};
 use super::ends::EndWatch;
 use super::idle::IdleWatch;
-use super::restore::{Found, Identity, Restored, Schemaless, Start, UNFINISHED_RESET};
+use super::look::{goal, grown, look};
+use super::patience::Patience;
+use super::restore::{Identity, Schemaless, Start, UNFINISHED_RESET};
 use super::run::{Job, Outcome};
 use super::turn::{Interrupted, Turn};
 use super::work::Work;
-use crate::engine::{Commit, Definition, Engine, window_start};
+use crate::engine::{Commit, Definition, Engine};
 use crate::error::{Error, Kind};
 use crate::faults;
 use crate::kafka::{Cluster, Member, Outgoing, Source};
@@ -41,9 +43,6 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 const STALL: Duration = Duration::from_secs(60);
 /// How often silent partitions are looked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
-/// How long, and how often, the registry is asked for a schema before giving up.
-const REGISTRY_LIMIT: Duration = Duration::from_secs(60);
-const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 type Result<T> = std::result::Result<T, Interrupted>;
 
@@ -203,8 +202,10 @@ impl<'a> Session<'a> {
                 continue;
             }
             while let Some(id) = self.work.take(&record)? {
-                let registry = Registry { source: &self.source, turn: &self.turn, control: self.control };
-                if !registry.teach(&mut self.work, id, self.starts.keys().filter(|partition| !self.paused.contains(partition)))? {
+                let fetching: Vec<i32> =
+                    self.starts.keys().filter(|partition| !self.paused.contains(partition)).copied().collect();
+                let patience = Patience { source: &self.source, turn: &self.turn, control: self.control, fetching };
+                if !patience.learn(&mut self.work, id)? {
                     self.held = Some((record.partition(), record.offset()));
                     return Ok(Batch::Stopped);
                 }
@@ -409,79 +410,4 @@ impl<'a> Session<'a> {
         let lag = |partition| Some((ends.get(partition)? - self.position(&positions, *partition)).max(0));
         self.starts.keys().map(lag).sum()
     }
-}
-
-/// What it takes to wait for the registry: while it does not answer, nothing is read, but nobody is kept waiting either.
-struct Registry<'s> {
-    source: &'s Source,
-    turn: &'s Turn<'s>,
-    control: &'s Control,
-}
-
-impl Registry<'_> {
-    /// Teaches a schema; `false`: told to stop before the registry answered. `fetching`: the partitions that are not paused.
-    fn teach<'p>(&self, work: &mut Work<'_>, id: u32, fetching: impl Iterator<Item = &'p i32> + Clone) -> Result<bool> {
-        let mut since = None;
-        while let Err(error) = work.learn(id) {
-            let begin = *since.get_or_insert_with(Instant::now);
-            if error.kind != Kind::Unreachable || begin.elapsed() >= REGISTRY_LIMIT {
-                return Err(Interrupted::GiveUp(error));
-            }
-            if self.control.is_stopping() {
-                return Ok(false);
-            }
-            tracing::warn!("{error}; asking again");
-            fetching.clone().try_for_each(|partition| self.source.set_paused(*partition, true))?;
-            self.wait()?;
-        }
-        if since.is_some() {
-            fetching.clone().try_for_each(|partition| self.source.set_paused(*partition, false))?;
-        }
-        Ok(true)
-    }
-
-    fn wait(&self) -> Result<()> {
-        let begin = Instant::now();
-        while begin.elapsed() < REGISTRY_PAUSE && !self.control.is_stopping() {
-            self.control.beat("waiting for the schema registry");
-            self.turn.check()?;
-            // All partitions are paused: there is no record that could be lost here.
-            if let Some(record) = self.source.poll(WAIT) {
-                let record = record?;
-                let what = format!("a record of paused partition {} came", record.partition());
-                return Err(Interrupted::StartOver(Error::new(Kind::Failed, what)));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a session must know of the cluster before it begins.
-fn look(job: &Job, source: &Source, cluster: &Cluster) -> crate::error::Result<(Identity, BTreeMap<i32, Found>, bool)> {
-    let partitions = cluster.existing(&job.aggregate.source)?;
-    // Before the ends: nobody has come further than where the log ends later.
-    let mut committed = source.committed(partitions)?;
-    let topic_id = cluster.topic_id(&job.aggregate.source)?;
-    let found = cluster
-        .ends(&job.aggregate.source)?
-        .into_iter()
-        .filter(|(partition, _)| *partition < partitions)
-        .map(|(partition, ends)| (partition, Found { committed: committed.remove(&partition).flatten(), ends }))
-        .collect();
-    let sink_has_rows = cluster.ends(&job.aggregate.sink)?.values().any(|ends| ends.high > 0);
-    Ok((Identity { definition: job.layout.identity(), topic_id, partitions }, found, sink_has_rows))
-}
-
-/// If the topic grew while windows were open: how many partitions it had, and when the last of those windows ends.
-fn grown(job: &Job, restored: &Restored) -> Option<(i32, i64)> {
-    let definition = &job.layout.definition;
-    let latest = restored.assigned.iter().filter_map(|(_, _, progress)| progress.max_event_time).max()?;
-    let end = window_start(latest, definition.window_ms, definition.offset_ms) + definition.window_ms;
-    restored.grown_from.map(|before| (before, end))
-}
-
-/// Where each of these partitions ends now, for readers of committed records.
-fn goal(job: &Job, starts: &BTreeMap<i32, i64>) -> crate::error::Result<BTreeMap<i32, i64>> {
-    let cluster = Cluster::new(&job.kafka, "read_committed")?;
-    starts.keys().map(|partition| Ok((*partition, cluster.partition_ends(&job.aggregate.source, *partition)?.high))).collect()
 }

@@ -17,6 +17,8 @@
 //!    was rejected: skipped. (`closed_through` was raised by the same commit that carried the row.)
 //! 2. Any other old record belongs to a window that was open at the commit: it is counted into its window again, and only there,
 //!    since that window's memory was lost with the process. None is missed: the committed offset is not above the oldest of them.
+//!    For this a record must decode as it did before, or not at all; where that can change (a schema id that becomes known), the
+//!    caller keeps with the offset what it rejected.
 //! 3. A record from `position` on was never part of a commit: it is handled as if for the first time.
 //!
 //! With [`Definition::late_deltas`] the late handling of a record is a row too, with only what came late. It is in the

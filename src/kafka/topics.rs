@@ -123,7 +123,7 @@ impl Cluster {
     pub fn members(&self, group: &str) -> Result<Vec<String>> {
         let what = format!("asking for the members of consumer group {group}");
         let groups = self.consumer.fetch_group_list(Some(group), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
+        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         Ok(members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
     }
 

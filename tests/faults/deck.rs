@@ -144,26 +144,24 @@ fn millis(random: &mut Random, low: i64, high: i64) -> Duration {
     Duration::from_millis(random.between(low, high).cast_unsigned())
 }
 
-/// The faults of one deck; `sharing`: its last group of cases is of instances that share a topic.
-fn deck(random: &mut Random, sharing: bool) -> Vec<Fault> {
+/// The faults of one deck; its last group of cases is of instances that share a topic.
+fn deck(random: &mut Random) -> Vec<Fault> {
     let mut deck = alone(random);
     assert_eq!(deck.len() % GROUP, 0, "a group has cases of one kind only");
-    if sharing {
-        deck.extend(shared(random));
-    }
+    deck.extend(shared(random));
     deck
 }
 
 /// How many cases a deck has: all kinds are in it.
-pub fn size(sharing: bool) -> usize {
-    deck(&mut Random::new(&[0]), sharing).len()
+pub fn size() -> usize {
+    deck(&mut Random::new(&[0])).len()
 }
 
 /// The fault of a case, counted from 1.
-pub fn fault(seed: u64, case: usize, sharing: bool) -> Fault {
-    let size = size(sharing);
+pub fn fault(seed: u64, case: usize) -> Fault {
+    let size = size();
     let number = u64::try_from((case - 1) / size).expect("few");
-    deck(&mut Random::new(&[seed, number, 0xdec]), sharing)[(case - 1) % size]
+    deck(&mut Random::new(&[seed, number, 0xdec]))[(case - 1) % size]
 }
 
 /// Whether instances that share a topic are what a fault strikes.

@@ -35,7 +35,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use cases::{Outcome, Striker};
 use deck::{Fault, GROUP};
@@ -53,7 +53,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// So many cases; a deck has each kind of fault in its share
-    #[arg(long, default_value_t = deck::size(can_share()))]
+    #[arg(long, default_value_t = deck::size())]
     cases: usize,
     /// Goes on at this case of an earlier run
     #[arg(long, default_value_t = 1)]
@@ -92,7 +92,7 @@ fn campaign(arguments: &Arguments, stack: &Stack, proxy: &Proxy, report: &mut Re
     for number in (arguments.from - 1) / GROUP..arguments.cases.div_ceil(GROUP) {
         let first = arguments.from.max(number * GROUP + 1);
         let last = arguments.cases.min((number + 1) * GROUP);
-        let faults = (first..=last).map(|case| (case, deck::fault(arguments.seed, case, can_share())));
+        let faults = (first..=last).map(|case| (case, deck::fault(arguments.seed, case)));
         let chosen = faults.filter(|(_, fault)| arguments.only.as_ref().is_none_or(|kind| *kind == fault.kind()));
         let cases: Vec<(usize, Fault)> = chosen.collect();
         if !cases.is_empty() {
@@ -104,7 +104,7 @@ fn campaign(arguments: &Arguments, stack: &Stack, proxy: &Proxy, report: &mut Re
 fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, proxy: &Proxy, report: &mut Report) {
     let keyed = cases.iter().any(|(_, fault)| deck::is_shared(*fault));
     let shape = Shape::draw(seed, u64::try_from(number).expect("few"), keyed);
-    let delta = can_delta() && number % 2 == 1;
+    let delta = number % 2 == 1;
     let (shared, late) = (if keyed { ", shared" } else { "" }, if delta { ", late = delta" } else { "" });
     let Shape { partitions, stores, window_ms, .. } = shape;
     println!("topic {number}: {partitions} partitions, {stores} stores, windows of {} s{shared}{late}", window_ms / 1_000);
@@ -125,19 +125,6 @@ fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, 
     if is_right {
         group.forget();
     }
-}
-
-/// Whether the program has instances that share a topic.
-fn can_share() -> bool {
-    let command = pipeline::cli::Cli::command();
-    command
-        .find_subcommand("aggregate")
-        .is_some_and(|aggregate| aggregate.get_arguments().any(|argument| argument.get_id() == "instance"))
-}
-
-/// Whether it has late records as rows of their own.
-fn can_delta() -> bool {
-    serde_json::from_str::<pipeline::config::Late>("\"delta\"").is_ok()
 }
 
 fn show(outcome: &Outcome) {

@@ -122,7 +122,7 @@ impl Report {
         if judged.aborted_rows == 0 || judged.aborted_source == 0 {
             wrong.push("no aborted records were seen in the sink's or the source's log: the campaign does not count".into());
         }
-        if self.cases().count() >= deck::size(crate::can_share()) {
+        if self.cases().count() >= deck::size() {
             wrong.extend(self.seldom());
         }
         wrong
@@ -132,8 +132,8 @@ impl Report {
     fn seldom(&self) -> Vec<String> {
         let struck = |kind: &str| self.cases().filter(|outcome| outcome.kind == kind && outcome.reached).count();
         let alone = deck::POINTS.iter().map(|(point, _)| Fault::Point(point, 1).kind());
-        let shared = crate::can_share().then(|| Fault::Rebalance("revoke", 1).kind());
-        let times = alone.chain(shared).map(|kind| (struck(&kind), kind));
+        let shared = Fault::Rebalance("revoke", 1).kind();
+        let times = alone.chain([shared]).map(|kind| (struck(&kind), kind));
         times.filter(|(times, _)| *times < 2).map(|(times, kind)| format!("{kind}: {times} times only")).collect()
     }
 }

@@ -78,7 +78,7 @@ fn instances_come_and_go_and_every_sum_is_there_once() {
         produce_part(&line, part);
         while running.len() > instances {
             let mut leaving = running.remove(0);
-            if running.len() % 2 == 0 {
+            if running.len().is_multiple_of(2) {
                 leaving.kill_nine();
             } else {
                 leaving.terminate();
