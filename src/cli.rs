@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::aggregate::Start;
@@ -107,7 +108,7 @@ pub struct Aggregate {
     pub reset: bool,
     /// Share the source's partitions with other instances, each of another name; needs keyed_by_group = true in the pipeline
     /// file. Without it one instance reads them all, and a second start fences it
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["start", "reset"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["start", "reset"], value_parser = NonEmptyStringValueParser::new())]
     pub instance: Option<String>,
     /// Serve Prometheus metrics at /metrics, and /healthz and /readyz, on this address, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "HOST:PORT")]
@@ -125,7 +126,7 @@ const REPLAY: &str = "\
 Without --show or --replay: how many letters there are by cause, with an example of each.
 
 --replay sends the original keys and values to the source topic again, each letter once however often it is run: how far it came \
-is committed with what it sent. Do it when the mistake is mended, for example when the missing schema is registered. `late` is \
+is committed with what it sent, and kept by Kafka for a week after (offsets.retention.minutes). Do it when the mistake is mended, for example when the missing schema is registered. `late` is \
 left unless it is named with --cause, since a late record would be late again; `overflow` is left, since a sum that does not fit \
 is no record. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
 

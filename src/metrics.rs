@@ -171,7 +171,7 @@ mod tests {
         let text = str::from_utf8(&body).unwrap();
         for line in [
             "pipeline_records_total{sink=\"SALES_AGGREGATE\"} 0",
-            "pipeline_transaction_seconds_bucket{le=\"0.02\",sink=\"SALES_AGGREGATE\"} 1",
+            "pipeline_transaction_seconds_bucket{sink=\"SALES_AGGREGATE\",le=\"0.02\"} 1",
             "# TYPE pipeline_dead_letters counter",
             "pipeline_open_windows{sink=\"SALES_AGGREGATE\"} 0.0",
         ] {

@@ -9,12 +9,12 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use crate::error::{Error, Kind};
 
-/// Nothing that the job does takes longer than this without a beat in between: every call has its own, shorter limit.
+/// Nothing that the job does takes longer than this without a beat in between; where librdkafka has no limit of its own, this is it.
 const SILENCE: u32 = 60;
 /// How often the watchdog looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where the job stands.
+/// Where the job stands. But for the records, it counts what is committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Records read, those read again after a restart too.
@@ -53,7 +53,6 @@ const TRANSACTION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 pub struct Control {
     stop: AtomicBool,
     snapshot: Mutex<Snapshot>,
-    committed: Mutex<Snapshot>,
     beats: AtomicU64,
     doing: Mutex<&'static str>,
     /// How long transactions take, seconds.
@@ -68,7 +67,6 @@ impl Default for Control {
         Self {
             stop: AtomicBool::default(),
             snapshot: Mutex::default(),
-            committed: Mutex::default(),
             beats: AtomicU64::default(),
             doing: Mutex::default(),
             transactions: Histogram::new(TRANSACTION_BUCKETS),
@@ -94,18 +92,6 @@ impl Control {
 
     pub(super) fn publish(&self, snapshot: Snapshot) {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
-    }
-
-    /// The same, once what it counts is committed.
-    pub(super) fn publish_committed(&self, snapshot: Snapshot) {
-        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
-        self.publish(snapshot);
-    }
-
-    /// What a new session goes on counting from: what was not committed is seen again.
-    pub(super) fn committed(&self) -> Snapshot {
-        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Snapshot { records: self.snapshot().records, ..committed }
     }
 
     /// A sign of life, and what comes next.

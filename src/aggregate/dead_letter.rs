@@ -18,14 +18,14 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// The headers that it is written with: `cause`, `detail`, `topic`, `partition`, `offset`.
-    pub fn headers(&self, topic: &str) -> OwnedHeaders {
+    /// The headers that it is written with: `cause`, `detail`, `topic`, `partition`, `offset`, and `sink`, whose aggregate wrote it.
+    pub fn headers(&self, topic: &str, sink: &str) -> OwnedHeaders {
         let text = |key, value: &str| Header { key, value: Some(value.as_bytes().to_vec()) };
         let insert = |headers: OwnedHeaders, header: Header<'_, Vec<u8>>| {
             headers.insert(Header { key: header.key, value: header.value.as_ref() })
         };
         let mut headers = OwnedHeaders::new();
-        for header in [text("cause", self.cause), text("detail", &self.detail), text("topic", topic)] {
+        for header in [text("cause", self.cause), text("detail", &self.detail), text("topic", topic), text("sink", sink)] {
             headers = insert(headers, header);
         }
         if let Some((partition, offset)) = self.origin {

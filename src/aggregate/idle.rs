@@ -6,9 +6,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Answers further apart than this leave a gap in which anything may have happened.
-const GAP: Duration = Duration::from_secs(5);
-
 /// Watches the assigned partitions.
 #[derive(Debug)]
 pub struct IdleWatch {
@@ -30,19 +27,33 @@ impl IdleWatch {
     }
 
     /// Takes in that at `now` the partition was read to its end, or not, and that its last event was at this offset; returns
-    /// whether it is idle; `None`: it is too early to tell.
-    pub fn observe(&mut self, partition: i32, at_end: bool, last_event: Option<i64>, now: Instant) -> Option<bool> {
+    /// whether it is idle; `None`: it is too early to tell. Answers further apart than `gap` leave room in which anything may have
+    /// happened.
+    pub fn observe(
+        &mut self,
+        partition: i32,
+        at_end: bool,
+        last_event: Option<i64>,
+        now: Instant,
+        gap: Duration,
+    ) -> Option<bool> {
         if !at_end {
             self.quiet.remove(&partition);
             return Some(false);
         }
         let begin = Quiet { last_event, since: now, last: now };
         let quiet = self.quiet.entry(partition).or_insert(begin);
-        if quiet.last_event != last_event || now.duration_since(quiet.last) > GAP {
+        if quiet.last_event != last_event || now.duration_since(quiet.last) > gap {
             *quiet = begin;
+            return Some(false);
         }
         quiet.last = now;
         (now.duration_since(quiet.since) >= self.timeout).then_some(true)
+    }
+
+    /// The same of every partition.
+    pub fn forget_all(&mut self) {
+        self.quiet.clear();
     }
 
     /// Takes in that nothing is known of the partition: it is paused, or its broker did not answer.
@@ -60,7 +71,7 @@ mod tests {
         let begin = Instant::now();
         let mut watch = IdleWatch::new(Duration::from_secs(10));
         let mut observe = |(seconds, at_end, event): &(u64, bool, i64)| {
-            watch.observe(0, *at_end, Some(*event), begin + Duration::from_secs(*seconds))
+            watch.observe(0, *at_end, Some(*event), begin + Duration::from_secs(*seconds), Duration::from_secs(5))
         };
         observations.iter().map(&mut observe).last().flatten() == Some(true)
     }
@@ -76,5 +87,6 @@ mod tests {
         assert!(!idle(&[(0, true, 5), (4, false, 5), (8, true, 5), (10, true, 5)]), "backlog");
         assert!(!idle(&[(0, true, 5), (4, true, 6), (8, true, 6), (10, true, 6)]), "new event");
         assert!(!idle(&[(0, true, 5), (20, true, 5)]), "no answers in between: suspended, or the broker was away");
+        assert!(!idle(&[(0, true, 5), (4, true, 5), (8, true, 5), (12, true, 5), (20, true, 5)]), "not any more");
     }
 }

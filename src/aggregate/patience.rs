@@ -27,9 +27,20 @@ pub(super) struct Patience<'s> {
     pub fetching: Vec<i32>,
 }
 
+/// What became of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learnt {
+    /// The registry answered.
+    AtOnce,
+    /// It answered after a while in which nothing was read.
+    Waited,
+    /// Told to stop before it answered.
+    Stopped,
+}
+
 impl Patience<'_> {
-    /// Learns a schema; `false`: told to stop before the registry answered.
-    pub fn learn(&self, work: &mut Work<'_>, id: u32) -> Result<bool> {
+    /// Learns a schema.
+    pub fn learn(&self, work: &mut Work<'_>, id: u32) -> Result<Learnt> {
         let mut since = None;
         while let Err(error) = work.learn(id) {
             let begin = *since.get_or_insert_with(Instant::now);
@@ -37,16 +48,17 @@ impl Patience<'_> {
                 return Err(Interrupted::GiveUp(error));
             }
             if self.control.is_stopping() {
-                return Ok(false);
+                return Ok(Learnt::Stopped);
             }
             tracing::warn!("{error}; asking again");
             self.set_paused(true)?;
             self.wait()?;
         }
-        if since.is_some() {
-            self.set_paused(false)?;
+        if since.is_none() {
+            return Ok(Learnt::AtOnce);
         }
-        Ok(true)
+        self.set_paused(false)?;
+        Ok(Learnt::Waited)
     }
 
     fn set_paused(&self, paused: bool) -> crate::error::Result<()> {

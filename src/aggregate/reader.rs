@@ -22,7 +22,7 @@ pub enum Unreadable {
         /// What exactly is wrong.
         detail: String,
     },
-    /// It cannot be read, now or ever.
+    /// It cannot be read by what its schema and the newest one are.
     Poison {
         /// A stable short name for dead letters.
         cause: &'static str,
@@ -101,6 +101,9 @@ impl Reader {
     pub fn read(&mut self, value: Option<&[u8]>) -> Result<&Decoded, Unreadable> {
         let value = value.ok_or_else(|| poison("null-value", "the record has no value"))?;
         let (id, datum) = wire::split(value).map_err(|error| poison(error.cause(), error.to_string()))?;
+        if i32::try_from(id).is_err() {
+            return Err(poison("unknown-schema", format!("schema id {id} cannot be: ids are 31 bits long")));
+        }
         let plan = match self.plans.get(&id) {
             None => return Err(Unreadable::Schema(id)),
             Some(Err(NoPlan::Unknown)) => {

@@ -41,7 +41,9 @@ const VERSION: u32 = 1;
 pub type Schemaless = BTreeMap<u32, i64>;
 
 /// So many of them are kept with an offset, the latest: they must fit the metadata beside the rest.
-const SCHEMALESS_CAP: usize = 64;
+pub const SCHEMALESS_CAP: usize = 64;
+/// What one of them takes at most, as JSON.
+const SCHEMALESS_BYTES: usize = 34;
 
 /// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
 pub const UNFINISHED_RESET: &str = "reset";
@@ -132,11 +134,13 @@ impl Identity {
     pub fn stamp(&self, commit: &Commit, partitions: i32, schemaless: &Schemaless) -> Result<String> {
         let Progress { position, closed_through, max_event_time } = commit.progress;
         let (definition, topic_id) = (self.definition.clone(), self.topic_id.clone());
-        let schemaless = latest(schemaless);
+        let room = (SCHEMALESS_CAP - schemaless.len().min(SCHEMALESS_CAP)) * SCHEMALESS_BYTES;
+        let schemaless = schemaless.clone();
         let stamp =
             Stamp { version: VERSION, definition, topic_id, partitions, position, closed_through, max_event_time, schemaless };
         let text = serde_json::to_string(&stamp).map_err(|error| Error::new(Kind::Failed, error.to_string()))?;
-        if text.len() > METADATA_CAP {
+        // Room for ids is kept free from the start: the first unknown one must not end a run.
+        if text.len() + room > METADATA_CAP {
             return Err(Error::new(
                 Kind::Config,
                 format!("the aggregate's definition is too long to be kept with the offsets ({METADATA_CAP} bytes at most)"),
@@ -225,9 +229,14 @@ impl Identity {
             return Err(refuse(Kind::Config, what));
         }
         if stamp.topic_id != self.topic_id {
-            return Err(refuse(Kind::DataLoss, "the source topic was deleted and made anew since the last commit".into()));
+            return Err(Self::made_anew());
         }
         Ok(stamp)
+    }
+
+    /// The offsets are of a log that is gone.
+    pub fn made_anew() -> Error {
+        refuse(Kind::DataLoss, "the source topic was deleted and made anew since the last commit".into())
     }
 }
 
@@ -249,15 +258,14 @@ fn check(partition: i32, offset: i64, stamp: &Stamp, ends: Ends) -> Result<Progr
     Ok(Progress { position: stamp.position, closed_through: stamp.closed_through, max_event_time: stamp.max_event_time })
 }
 
-/// As many as are kept.
-fn latest(schemaless: &Schemaless) -> Schemaless {
-    if schemaless.len() <= SCHEMALESS_CAP {
-        return schemaless.clone();
+/// Keeps an id, if need be in place of the one that is longest past.
+pub fn remember(ids: &mut Schemaless, id: u32, offset: i64) {
+    ids.insert(id, offset);
+    if ids.len() > SCHEMALESS_CAP
+        && let Some(oldest) = ids.iter().min_by_key(|(_, last)| **last).map(|(id, _)| *id)
+    {
+        ids.remove(&oldest);
     }
-    let mut by_offset: Vec<(u32, i64)> = schemaless.iter().map(|(id, offset)| (*id, *offset)).collect();
-    by_offset.sort_unstable_by_key(|(_, offset)| std::cmp::Reverse(*offset));
-    by_offset.truncate(SCHEMALESS_CAP);
-    by_offset.into_iter().collect()
 }
 
 fn begin(partition: i32, found: &Found, start: Start) -> (i32, i64, Progress) {
@@ -373,7 +381,8 @@ mod tests {
 
     #[test]
     fn schema_ids_of_rejected_records_are_kept_the_latest_of_many() {
-        let schemaless: Schemaless = (0..1_000).map(|id| (id, i64::from(id) * 10)).collect();
+        let mut schemaless = Schemaless::new();
+        (0..1_000).for_each(|id| remember(&mut schemaless, id, i64::from(id) * 10));
         let stamp = identity().stamp(&Commit { partition: 0, offset: 5, progress: progress(9) }, 1, &schemaless).unwrap();
         let found = Found { committed: Some((5, stamp)), ends: Ends { low: 0, high: 9 } };
         let kept = &restore(found).unwrap().schemaless[&0];

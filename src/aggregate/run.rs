@@ -101,20 +101,26 @@ impl Job {
     }
 
     /// The same job, but it shares the source's partitions with other instances, each of another name.
-    pub fn share(self, instance: &str) -> Result<Self> {
-        if !self.aggregate.keyed_by_group {
-            return Err(Error::new(
-                Kind::Config,
-                format!("--instance {instance}: aggregate `{}` is not said to be keyed by its groups", self.aggregate.sink),
-            )
-            .hint("instances can share a topic only if each group's records are all in one partition; if they are, set keyed_by_group = true"));
+    #[must_use]
+    pub fn share(self, instance: &str) -> Self {
+        Self { instance: Some(instance.to_owned()), ..self }
+    }
+
+    /// Whether an aggregate may be shared by instances: an error before anything is touched.
+    pub fn may_share(aggregate: &config::Aggregate, instance: &str) -> Result<()> {
+        if aggregate.keyed_by_group {
+            return Ok(());
         }
-        Ok(Self { instance: Some(instance.to_owned()), ..self })
+        Err(Error::new(
+            Kind::Config,
+            format!("--instance {instance}: aggregate `{}` is not said to be keyed by its groups", aggregate.sink),
+        )
+        .hint("instances can share a topic only if each group's records are all in one partition; if they are, set keyed_by_group = true"))
     }
 
     /// Whoever takes this id over fences who had it: alone, every other instance; sharing, a twin of the same name.
     pub(super) fn transactional_id(&self) -> String {
-        self.instance.as_ref().map_or_else(|| self.group.clone(), |instance| format!("{}-{instance}", self.group))
+        self.instance.as_ref().map_or_else(|| self.group.clone(), |instance| format!("{}/{instance}", self.group))
     }
 
     /// Runs the job to its end. Blocks: call it on a thread of its own.

@@ -13,7 +13,7 @@ use super::control::{Control, Snapshot};
 use super::ends::EndWatch;
 use super::idle::IdleWatch;
 use super::look::{goal, grown, look};
-use super::patience::Patience;
+use super::patience::{Learnt, Patience};
 use super::restore::{Identity, Schemaless, Start, UNFINISHED_RESET};
 use super::run::{Job, Outcome};
 use super::turn::{Interrupted, Turn};
@@ -41,6 +41,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// A run that must come to an end is ended if nothing moves for this long, and any run if the broker is silent for so long.
 const STALL: Duration = Duration::from_secs(60);
+/// If nothing was read for so long (the process was suspended, a commit was slow), a partition that was silent may not be so any more.
+const SUSPENDED: Duration = Duration::from_secs(3);
 /// How often silent partitions are looked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -61,7 +63,6 @@ pub(super) struct Session<'a> {
     job: &'a Job,
     control: &'a Control,
     identity: Identity,
-    /// Before the source: while that is closed, nobody else is let in.
     source: Source,
     turn: Turn<'a>,
     group: ConsumerGroupMetadata,
@@ -81,6 +82,7 @@ pub(super) struct Session<'a> {
     grown: Option<(i32, i64)>,
     /// When the positions last moved, and where they were.
     moved: (Instant, BTreeMap<i32, i64>),
+    read_at: Instant,
     watched_at: Instant,
     committed_at: Instant,
     committed: Vec<Commit>,
@@ -89,13 +91,15 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Takes over from every earlier instance, and goes back to what was committed.
     pub fn begin(job: &'a Job, control: &'a Control, start: Start, member: Option<&'a Member>) -> Result<Self> {
+        control.publish(Snapshot { has_begun: false, ..control.snapshot() });
         let cluster = Cluster::new(&job.kafka, "read_uncommitted")?;
         let turn = Turn::take(job, control, member, &cluster)?;
         control.beat("reading what is committed");
         let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
         let group = turn.group_metadata(&source)?;
-        let (identity, found, sink_has_rows) = look(job, &source, &cluster)?;
+        let (identity, found, sink_has_rows) = look(job, control, &source, &cluster)?;
         faults::point("restore");
+        turn.claim(&source, &found)?;
         let restored = identity.restore(&found, turn.part(), start, sink_has_rows)?;
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;
@@ -110,7 +114,7 @@ impl<'a> Session<'a> {
             source,
             turn,
             group,
-            work: Work::new(job, engine, control.committed(), restored.schemaless),
+            work: Work::new(job, engine, control.snapshot(), restored.schemaless),
             paused: BTreeSet::new(),
             idle: IdleWatch::new(job.aggregate.idle_timeout.to_std()),
             ends: None,
@@ -119,6 +123,7 @@ impl<'a> Session<'a> {
             held: None,
             grown,
             moved: (now, BTreeMap::new()),
+            read_at: now,
             watched_at: now,
             committed_at: now,
             committed: Vec::new(),
@@ -133,10 +138,11 @@ impl<'a> Session<'a> {
         }
         session.committed = session.work.engine.commits();
         if job.until_caught_up {
-            session.goal = Some(goal(job, &session.starts)?);
+            session.goal = Some(goal(job, control, &session.starts)?);
         } else {
             session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
         }
+        control.publish(session.snapshot());
         Ok(session)
     }
 
@@ -153,6 +159,7 @@ impl<'a> Session<'a> {
         loop {
             self.control.beat("reading");
             let batch = self.read_batch()?;
+            self.notice_suspension();
             if self.work.engine.replaying() {
                 faults::point("restore");
                 self.pass_control_records();
@@ -189,6 +196,8 @@ impl<'a> Session<'a> {
 
     fn read_batch(&mut self) -> Result<Batch> {
         let end = Instant::now() + WAIT;
+        let mut asked = false;
+        let wary = self.goal.is_none() && self.work.engine.has_idle();
         for count in 0..BATCH {
             let next = match self.source.poll(if count == 0 { WAIT } else { Duration::ZERO }) {
                 None if count == 0 || self.may_commit_at_once() => return Ok(Batch::Lull),
@@ -201,17 +210,43 @@ impl<'a> Session<'a> {
             if self.is_past_goal(&record) {
                 continue;
             }
+            if wary && self.read_at.elapsed() > SUSPENDED {
+                self.idle.forget_all();
+                self.work.engine.wake_all();
+            }
             while let Some(id) = self.work.take(&record)? {
                 let fetching: Vec<i32> =
                     self.starts.keys().filter(|partition| !self.paused.contains(partition)).copied().collect();
                 let patience = Patience { source: &self.source, turn: &self.turn, control: self.control, fetching };
-                if !patience.learn(&mut self.work, id)? {
-                    self.held = Some((record.partition(), record.offset()));
-                    return Ok(Batch::Stopped);
+                match patience.learn(&mut self.work, id)? {
+                    Learnt::AtOnce => {}
+                    Learnt::Waited => {
+                        self.idle.forget_all();
+                        self.work.engine.wake_all();
+                    }
+                    Learnt::Stopped => {
+                        self.held = Some((record.partition(), record.offset()));
+                        return Ok(Batch::Stopped);
+                    }
                 }
+                asked = true;
+            }
+            // Whoever asks for many ids, or keeps large letters, comes back to look after the rest.
+            if self.work.is_full() || asked && Instant::now() >= end {
+                return Ok(Batch::Full);
             }
         }
         Ok(Batch::Full)
+    }
+
+    /// After a time in which nothing was read, nobody is known to be silent.
+    fn notice_suspension(&mut self) {
+        // A run that must come to an end knows where its partitions end.
+        if self.read_at.elapsed() > SUSPENDED && self.goal.is_none() {
+            self.idle.forget_all();
+            self.work.engine.wake_all();
+        }
+        self.read_at = Instant::now();
     }
 
     /// Whether rows wait, and need wait no longer for others: a stream that never pauses must not hold them.
@@ -221,7 +256,7 @@ impl<'a> Session<'a> {
 
     /// How much is to be written.
     fn pending(&self) -> usize {
-        self.work.engine.pending_rows() + self.work.letters.len()
+        self.work.engine.pending_rows() + self.work.letters()
     }
 
     /// What came after the session began is the next run's: it would close windows that other partitions still have records for.
@@ -262,14 +297,18 @@ impl<'a> Session<'a> {
         if ends.silence() >= STALL {
             return Err(self.source.stalled(STALL).into());
         }
-        let ends = ends.latest();
+        if ends.topic_id().is_some_and(|id| id != self.identity.topic_id) {
+            return Err(Interrupted::GiveUp(Identity::made_anew()));
+        }
+        let (gap, ends) = (ends.gap(), ends.latest());
         let positions = self.source.positions();
         for (partition, (end, asked_at)) in ends {
             let at_end = self.position(&positions, partition) >= end;
             let last_event = self.work.engine.last_event(partition);
-            if at_end && self.paused.contains(&partition) {
+            if self.paused.contains(&partition) || asked_at.elapsed() > gap {
                 self.idle.forget(partition);
-            } else if let Some(idle) = self.idle.observe(partition, at_end, last_event, asked_at) {
+                self.work.engine.set_idle(partition, false);
+            } else if let Some(idle) = self.idle.observe(partition, at_end, last_event, asked_at, gap) {
                 self.work.engine.set_idle(partition, idle);
             }
         }
@@ -324,7 +363,7 @@ impl<'a> Session<'a> {
         let pending = self.pending();
         let since = self.committed_at.elapsed();
         if pending > 0 {
-            return lull || since >= COMMIT_INTERVAL || pending >= COMMIT_ROWS;
+            return lull || self.work.is_full() || since >= COMMIT_INTERVAL || pending >= COMMIT_ROWS;
         }
         since >= KEEP_INTERVAL || since >= PROGRESS_INTERVAL && self.work.engine.commits() != self.committed
     }
@@ -345,7 +384,7 @@ impl<'a> Session<'a> {
         let rows = self.work.engine.take_rows();
         let commits = self.work.engine.commits();
         let encoded = self.work.encode(&rows)?;
-        let letters = std::mem::take(&mut self.work.letters);
+        let letters = self.work.take_letters();
         let stamps = self.stamps(&commits)?;
         let offsets = commits.iter().map(|commit| (commit.partition, commit.offset));
         let offsets = self.source.list(offsets, |partition| Ok(stamps.get(&partition).cloned()))?;
@@ -360,16 +399,15 @@ impl<'a> Session<'a> {
             topic: &job.dead_letters,
             key: letter.key.as_deref(),
             value: letter.value.as_deref(),
-            headers: Some(letter.headers(&job.aggregate.source)),
+            headers: Some(letter.headers(&job.aggregate.source, &job.aggregate.sink)),
         });
         let begin = Instant::now();
         self.turn.producer.commit(rows.chain(letters), &offsets, &self.group)?;
         self.control.transactions.observe(begin.elapsed().as_secs_f64());
-        self.work.count.rows += encoded.rows.len() as u64;
-        self.work.count.commits += 1;
+        self.work.committed(encoded.rows.len());
         self.committed = commits;
         self.committed_at = Instant::now();
-        self.control.publish_committed(self.snapshot());
+        self.control.publish(self.snapshot());
         Ok(())
     }
 

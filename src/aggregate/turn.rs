@@ -3,14 +3,16 @@
 //! Alone, the transactional id is the group's, so that taking it over fences every other lone instance. Instances that share the
 //! source have ids of their own, and the broker takes a commit only from a member of the group as it is now (KIP-447). The two must
 //! not meet: a sharing instance first becomes a member, then fences the lone one; a lone one first takes over its id, then looks for
-//! members. Whichever comes later, one of them sees the other.
+//! members, and at last asks the broker to take a plain commit, which it takes only from a group without members. Whichever comes
+//! later, one of them sees the other.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::control::Control;
-use super::restore::Part;
+use super::restore::{Found, Part};
 use super::run::Job;
 use crate::error::{Error, Kind};
 use crate::kafka::{Broken, Cluster, Member, Share, Source, Transactional};
@@ -88,6 +90,17 @@ impl<'a> Turn<'a> {
         })
     }
 
+    /// Alone: an error if the group has members after all. (The list of members may lack some while a broker is away.)
+    pub fn claim(&self, source: &Source, found: &BTreeMap<i32, Found>) -> Result<()> {
+        let first = found.iter().find_map(|(partition, found)| Some((*partition, found.committed.as_ref()?)));
+        match first {
+            Some((partition, committed)) if !self.is_shared() && !source.claim(partition, committed)? => {
+                Err(Interrupted::GiveUp(shared_by("instances that the broker did not name")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// An error once the group has divided anew.
     pub fn check(&self) -> Result<()> {
         match &self.shared {
@@ -114,6 +127,11 @@ fn wait_for_share(job: &Job, control: &Control, member: &Member) -> Result<Share
     Err(Interrupted::StartOver(Error::new(Kind::Unreachable, what).hint("is an instance stuck? see PIPELINE_LOG=debug")))
 }
 
+fn shared_by(members: &str) -> Error {
+    Error::new(Kind::Config, format!("the consumer group has members: {members}"))
+        .hint("they share the source: stop them first, or start this one with --instance NAME too")
+}
+
 fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()> {
     let begin = Instant::now();
     loop {
@@ -122,12 +140,11 @@ fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()>
         if members.is_empty() {
             return Ok(());
         }
-        if begin.elapsed() > MEMBERS_LIMIT || control.is_stopping() {
-            let what = format!("consumer group {} has members: {}", job.group, members.join(", "));
-            return Err(Interrupted::GiveUp(
-                Error::new(Kind::Config, what)
-                    .hint("they share the source: stop them first, or start this one with --instance NAME too"),
-            ));
+        if control.is_stopping() {
+            return Err(Interrupted::Reassigned);
+        }
+        if begin.elapsed() > MEMBERS_LIMIT {
+            return Err(Interrupted::GiveUp(shared_by(&members.join(", "))));
         }
         std::thread::sleep(POLL);
     }

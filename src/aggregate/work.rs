@@ -10,7 +10,7 @@ use rdkafka::message::BorrowedMessage;
 use super::control::Snapshot;
 use super::dead_letter::DeadLetter;
 use super::reader::{Reader, Unreadable, Writer};
-use super::restore::Schemaless;
+use super::restore::{SCHEMALESS_CAP, Schemaless, remember};
 use super::run::Job;
 use super::turn::Interrupted;
 use crate::avro::wire;
@@ -21,6 +21,8 @@ use crate::error::{Error, Kind};
 /// The registry is not asked again sooner for an id that it did not know.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
+/// Dead letters of so many bytes are committed before more is read: a transaction must end in its time.
+const LETTER_BYTES: usize = 4 << 20;
 /// The registry is not waited for any longer at a time: somebody may want to stop.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -31,15 +33,26 @@ pub(super) struct Work<'a> {
     job: &'a Job,
     pub engine: Engine,
     reader: Reader,
-    /// Dead letters that are not committed yet.
-    pub letters: Vec<DeadLetter>,
+    /// Dead letters that are not committed yet, and the bytes of their keys and values.
+    letters: Vec<DeadLetter>,
+    letter_bytes: usize,
     pub count: Snapshot,
+    /// What is not committed yet.
+    fresh: Fresh,
     /// When the registry said of an id that it does not know it.
     unknown_since: HashMap<u32, Instant>,
     /// What was rejected for that and must stay so if it is read again, by partition.
     schemaless: BTreeMap<i32, Schemaless>,
     /// The same as it was committed before this session; empty once it is read again.
     schemaless_before: BTreeMap<i32, Schemaless>,
+}
+
+/// Counts of what is not committed yet: if it never is, it will be counted again.
+#[derive(Default)]
+struct Fresh {
+    late: u64,
+    poison: u64,
+    letters: BTreeMap<&'static str, u64>,
 }
 
 /// Rows as bytes: keys and values one after the other, and where each lies.
@@ -56,7 +69,9 @@ impl<'a> Work<'a> {
             engine,
             reader: Reader::new(job.layout.clone()),
             letters: Vec::new(),
+            letter_bytes: 0,
             count,
+            fresh: Fresh::default(),
             unknown_since: HashMap::new(),
             schemaless_before: schemaless.clone(),
             schemaless,
@@ -81,30 +96,24 @@ impl<'a> Work<'a> {
             }),
             Err(Unreadable::Schema(id)) => return Ok(Some(id)),
             Err(Unreadable::Schemaless { id, cause, detail }) => {
-                let is_new = self.reject(message, cause, detail)?;
-                if is_new {
-                    self.schemaless.entry(partition).or_default().insert(id, offset);
+                self.count.records += 1;
+                if self.engine.reject(partition, offset) || self.was_read(partition) {
+                    remember(self.schemaless.entry(partition).or_default(), id, offset);
+                    self.poison(message, cause, detail)?;
                 }
                 return Ok(None);
             }
             Err(Unreadable::Poison { cause, detail }) => {
-                self.reject(message, cause, detail)?;
+                self.count.records += 1;
+                if self.engine.reject(partition, offset) {
+                    self.poison(message, cause, detail)?;
+                }
                 return Ok(None);
             }
         };
         self.count.records += 1;
         self.settle(verdict, message)?;
         Ok(None)
-    }
-
-    /// Keeps a record apart; returns whether it is new, and not read again after a restart.
-    fn reject(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) -> Result<bool> {
-        self.count.records += 1;
-        let is_new = self.engine.reject(message.partition(), message.offset());
-        if is_new {
-            self.poison(message, cause, detail)?;
-        }
-        Ok(is_new)
     }
 
     fn settle(&mut self, verdict: Verdict, message: &BorrowedMessage<'_>) -> Result<()> {
@@ -116,7 +125,7 @@ impl<'a> Work<'a> {
                 "the event time is too far past the record's Kafka timestamp".into(),
             ),
             Verdict::Late => {
-                self.count.late += 1;
+                self.fresh.late += 1;
                 if self.job.aggregate.late == Late::DeadLetter {
                     self.bury(message, "late", "its window was closed when it was read".into());
                 }
@@ -127,7 +136,7 @@ impl<'a> Work<'a> {
     }
 
     fn poison(&mut self, message: &BorrowedMessage<'_>, cause: &'static str, detail: String) -> Result<()> {
-        self.count.poison += 1;
+        self.fresh.poison += 1;
         match self.job.aggregate.poison {
             Poison::Skip => {}
             Poison::DeadLetter => self.bury(message, cause, detail),
@@ -153,19 +162,44 @@ impl<'a> Work<'a> {
     }
 
     fn write_letter(&mut self, letter: DeadLetter) {
-        *self.count.letters.entry(letter.cause).or_default() += 1;
+        *self.fresh.letters.entry(letter.cause).or_default() += 1;
+        self.letter_bytes += letter.key.as_ref().map_or(0, Vec::len) + letter.value.as_ref().map_or(0, Vec::len);
         self.letters.push(letter);
+    }
+
+    /// Whether so much is to be written that nothing more should be read before.
+    pub fn is_full(&self) -> bool {
+        self.letter_bytes >= LETTER_BYTES
+    }
+
+    /// How many dead letters are not committed yet.
+    pub fn letters(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// Those letters, to be written.
+    pub fn take_letters(&mut self) -> Vec<DeadLetter> {
+        self.letter_bytes = 0;
+        std::mem::take(&mut self.letters)
+    }
+
+    /// Takes note of a commit with so many rows: only now what it held counts.
+    pub fn committed(&mut self, rows: usize) {
+        let Fresh { late, poison, letters } = std::mem::take(&mut self.fresh);
+        self.count.rows += rows as u64;
+        self.count.late += late;
+        self.count.poison += poison;
+        letters.into_iter().for_each(|(cause, count)| *self.count.letters.entry(cause).or_default() += count);
+        self.count.commits += 1;
     }
 
     /// Asks the registry for a schema. An error: it does not answer, and may be asked again.
     pub fn learn(&mut self, id: u32) -> crate::error::Result<()> {
-        // Ids are Java ints: what is no such number was never given out, and registries answer it as they like.
         let asked = async {
             let answer = tokio::time::timeout(ANSWER_LIMIT, self.job.registry.by_id(id)).await;
             answer.unwrap_or_else(|_| Err(Error::new(Kind::Unreachable, "the schema registry does not answer")))
         };
-        let found = if i32::try_from(id).is_err() { Ok(None) } else { self.job.runtime.block_on(asked) };
-        match found {
+        match self.job.runtime.block_on(asked) {
             Ok(Some(found)) => self.reader.learn(id, Writer::Schema(&found.schema)),
             Ok(None) => {
                 self.unknown_since.insert(id, Instant::now());
@@ -190,6 +224,12 @@ impl<'a> Work<'a> {
         if !self.engine.replaying() {
             self.schemaless_before.clear();
         }
+    }
+
+    /// Whether a record of before the restart that has no schema now had one then: it was counted, and would be lost. (If as many ids
+    /// are kept as fit, others may have been dropped; then it is taken for rejected.)
+    fn was_read(&self, partition: i32) -> bool {
+        self.schemaless_before.get(&partition).is_none_or(|ids| ids.len() < SCHEMALESS_CAP)
     }
 
     /// Whether this record was rejected before the restart because of its schema.
@@ -237,7 +277,7 @@ impl<'a> Work<'a> {
     fn overflow(&mut self, row: &Row, reason: &str) -> Result<()> {
         let group = self.job.layout.describe_group(&row.group);
         let detail = format!("window {} to {}, group {group}: {reason}", row.start_ms, row.end_ms);
-        self.count.poison += 1;
+        self.fresh.poison += 1;
         match self.job.aggregate.poison {
             Poison::Skip => {}
             Poison::Fail => {

@@ -15,6 +15,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(9);
 
 pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     let aggregate = config.aggregate(args.sink.as_deref())?;
+    args.instance.iter().try_for_each(|instance| Job::may_share(aggregate, instance))?;
     let mut job = Job::prepare(config, aggregate, args.start).await?;
     if args.until_caught_up {
         job = job.until_caught_up(args.close_all);
@@ -23,7 +24,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
         job = job.reset();
     }
     if let Some(instance) = &args.instance {
-        job = job.share(instance)?;
+        job = job.share(instance);
     }
     eprintln!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();

@@ -74,7 +74,7 @@ impl Desk {
     }
 
     fn is_wanted(&self, envelope: &Envelope) -> bool {
-        self.args.cause.as_ref().is_none_or(|cause| *cause == envelope.cause)
+        envelope.is_of(&self.sink) && self.args.cause.as_ref().is_none_or(|cause| *cause == envelope.cause)
     }
 
     /// " of cause C", if only those are asked for.
@@ -124,7 +124,14 @@ impl Desk {
     fn replay(&self, ends: &BTreeMap<i32, Ends>, cluster: &Cluster) -> Result<()> {
         cluster.existing(&self.source)?;
         let letters_id = cluster.topic_id(&self.topic)?;
-        let replay = Replay { kafka: &self.kafka, letters: &self.topic, letters_id: &letters_id, ends, source: &self.source };
+        let replay = Replay {
+            kafka: &self.kafka,
+            letters: &self.topic,
+            letters_id: &letters_id,
+            ends,
+            source: &self.source,
+            sink: &self.sink,
+        };
         let mut progress = Progress::new(&self.topic, ends);
         let found = replay.look(self.args.cause.as_deref(), || progress.heard())?;
         progress.end();

@@ -309,6 +309,17 @@ impl Engine {
         }
     }
 
+    /// Whether a partition is marked as silent.
+    pub fn has_idle(&self) -> bool {
+        self.partitions.values().any(|partition| partition.idle)
+    }
+
+    /// Marks every partition as one that may bring something: what is closed stays closed.
+    pub fn wake_all(&mut self) {
+        self.partitions.values_mut().for_each(|partition| partition.idle = false);
+        self.set_alarm();
+    }
+
     /// Whether a partition should wait for the others: it is far ahead of them and the open cells are many, or it has come to
     /// where it was before the restart and they have not.
     ///

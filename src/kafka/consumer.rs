@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -80,6 +80,21 @@ impl Source {
                 Ok((found.partition(), committed))
             })
             .collect()
+    }
+
+    /// Commits again what was found committed; `false`: the group has members, and the broker takes it from them only.
+    ///
+    /// Transactions are not refused so (the offsets of a transaction are taken from anybody who names no member), so this is how
+    /// a lone instance learns for sure that nobody shares the topic.
+    pub fn claim(&self, partition: i32, committed: &Committed) -> Result<bool> {
+        let list = self.list([(partition, committed.0)], |_| Ok(Some(committed.1.clone())))?;
+        match self.consumer.commit(&list, CommitMode::Sync) {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.rdkafka_error_code(), Some(Code::UnknownMemberId | Code::IllegalGeneration)) => {
+                Ok(false)
+            }
+            Err(error) => Err(self.explain("claiming the committed offsets of", &error)),
+        }
     }
 
     /// Reads these partitions from these offsets on.

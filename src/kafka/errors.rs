@@ -49,6 +49,9 @@ fn kind_of(code: Code) -> Kind {
         | Code::NetworkException
         | Code::BrokerNotAvailable
         | Code::LeaderNotAvailable
+        | Code::CoordinatorLoadInProgress
+        | Code::CoordinatorNotAvailable
+        | Code::NotCoordinator
         | Code::UnknownTopicOrPartition
         | Code::UnknownTopic
         | Code::UnknownPartition => Kind::Unreachable,

@@ -135,6 +135,8 @@ impl Member {
     }
 
     fn explain(&self, error: &KafkaError) -> Error {
-        explain(&self.place, error, &self.consumer.context().context)
+        // After a fatal error every call only says that there was one.
+        let fatal = self.consumer.client().fatal_error().map(|(code, _)| KafkaError::MessageConsumption(code));
+        explain(&self.place, fatal.as_ref().unwrap_or(error), &self.consumer.context().context)
     }
 }

@@ -69,6 +69,8 @@ impl Transactional {
             ("transaction.timeout.ms", "10000"),
             // Shorter than the transaction, so that a record that cannot be delivered is known before the broker fences us.
             ("message.timeout.ms", "9000"),
+            // Requests that get no answer are the transaction's to give up, not to wait for a minute.
+            ("socket.timeout.ms", "10000"),
             // The rows of a closing come all at once: waiting for more of them only makes them late.
             ("linger.ms", "1"),
             // Where Java's clients, and Flink's, put the same key.

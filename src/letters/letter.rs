@@ -14,6 +14,8 @@ pub struct Envelope {
     pub detail: String,
     /// The topic that the record was read from.
     pub topic: Option<String>,
+    /// The sink of the aggregate that could not use it.
+    pub sink: Option<String>,
     /// The partition and offset there; a row that overflows has none.
     pub origin: Option<(i32, i64)>,
 }
@@ -43,6 +45,7 @@ impl Envelope {
                 "cause" => envelope.cause = text.into_owned(),
                 "detail" => envelope.detail = text.into_owned(),
                 "topic" => envelope.topic = Some(text.into_owned()),
+                "sink" => envelope.sink = Some(text.into_owned()),
                 "partition" => partition = text.parse().ok(),
                 "offset" => offset = text.parse().ok(),
                 _ => {}
@@ -60,6 +63,11 @@ impl Envelope {
     /// Whether it holds a record of this topic, which can be sent there again.
     pub fn is_record_of(&self, topic: &str) -> bool {
         self.origin.is_some() && self.topic.as_deref() == Some(topic)
+    }
+
+    /// Whether the aggregate with this sink wrote it, or nobody says who did. Several may write to one topic.
+    pub fn is_of(&self, sink: &str) -> bool {
+        self.sink.as_deref().is_none_or(|wrote| wrote == sink)
     }
 }
 

@@ -110,7 +110,7 @@ mod tests {
 
     fn envelope(cause: &str, partition: Option<i32>) -> Envelope {
         let origin = partition.map(|partition| (partition, 1));
-        Envelope { cause: cause.into(), detail: format!("why {cause}\x1b[31m"), topic: Some("T".into()), origin }
+        Envelope { cause: cause.into(), detail: format!("why {cause}\x1b[31m"), topic: Some("T".into()), sink: None, origin }
     }
 
     #[test]

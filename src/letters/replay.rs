@@ -41,6 +41,8 @@ pub struct Replay<'a> {
     pub ends: &'a BTreeMap<i32, Ends>,
     /// The source topic.
     pub source: &'a str,
+    /// The sink of the aggregate whose letters are meant.
+    pub sink: &'a str,
 }
 
 /// The letters of one cause.
@@ -52,8 +54,8 @@ pub struct Waiting {
     pub sent_before: u64,
     /// Those that are no record of the source topic.
     pub strangers: u64,
-    /// The offsets from which on they were not sent before.
-    from: BTreeMap<i32, i64>,
+    /// The offsets from which on they were not sent before; `None`: nobody had to ask.
+    from: Option<BTreeMap<i32, i64>>,
 }
 
 /// What one replay sent.
@@ -72,23 +74,26 @@ impl Replay<'_> {
         scan(self.kafka, self.letters, self.ends, |message| {
             heard();
             let envelope = Envelope::of(message);
-            if cause.is_some_and(|cause| cause != envelope.cause) {
+            if cause.is_some_and(|cause| cause != envelope.cause) || !envelope.is_of(self.sink) {
                 return Ok(());
             }
-            if !causes.contains_key(&envelope.cause) {
-                if causes.len() >= CAUSES_MAX {
-                    let what = format!("topic {} has letters of more than {CAUSES_MAX} causes", self.letters);
-                    return Err(Error::new(Kind::Data, what).hint("choose one with --cause"));
-                }
-                let from = self.progress(&self.reader(&envelope.cause)?)?;
-                causes.insert(envelope.cause.clone(), Waiting { from, ..Waiting::default() });
+            if !causes.contains_key(&envelope.cause) && causes.len() >= CAUSES_MAX {
+                let what = format!("topic {} has letters of more than {CAUSES_MAX} causes", self.letters);
+                return Err(Error::new(Kind::Data, what).hint("choose one with --cause"));
             }
-            let Some(found) = causes.get_mut(&envelope.cause) else { return Ok(()) };
-            let sent = found.from.get(&message.partition()).is_some_and(|from| message.offset() < *from);
-            match (envelope.is_record_of(self.source), sent) {
-                (false, _) => found.strangers += 1,
-                (true, true) => found.sent_before += 1,
-                (true, false) => found.waiting += 1,
+            let found = causes.entry(envelope.cause.clone()).or_default();
+            if !envelope.is_record_of(self.source) {
+                found.strangers += 1;
+                return Ok(());
+            }
+            let from = match &mut found.from {
+                Some(from) => from,
+                none => none.insert(self.progress(&self.reader(&envelope.cause)?)?),
+            };
+            if from.get(&message.partition()).is_some_and(|from| message.offset() < *from) {
+                found.sent_before += 1;
+            } else {
+                found.waiting += 1;
             }
             Ok(())
         })?;
@@ -97,7 +102,7 @@ impl Replay<'_> {
 
     /// The consumer group and the transactional id.
     fn group(&self, cause: &str) -> String {
-        format!("pipeline-{}-replay-{cause}", self.letters)
+        format!("pipeline-{}-replay-{cause}", self.sink)
     }
 
     fn reader(&self, cause: &str) -> Result<Source> {
@@ -128,7 +133,7 @@ impl Replay<'_> {
         scan(self.kafka, self.letters, &ends, |message| {
             heard();
             let envelope = Envelope::of(message);
-            if envelope.cause == cause && envelope.is_record_of(self.source) {
+            if envelope.cause == cause && envelope.is_of(self.sink) && envelope.is_record_of(self.source) {
                 sending.bytes += message.payload_len() + message.key_len();
                 sending.batch.push(Letter::of(envelope, message));
             }

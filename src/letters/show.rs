@@ -139,7 +139,8 @@ mod tests {
 
     fn letter(value: &[u8]) -> Letter {
         let origin = Some((2, 1502));
-        let envelope = Envelope { cause: "truncated".into(), detail: "a\nb".into(), topic: Some("SALES".into()), origin };
+        let envelope =
+            Envelope { cause: "truncated".into(), detail: "a\nb".into(), topic: Some("SALES".into()), sink: None, origin };
         Letter { envelope, place: (0, 17), time_ms: Some(0), key: Some(b"ABC".to_vec()), value: Some(value.to_vec()) }
     }
 

@@ -79,6 +79,11 @@ impl Running {
         self.signal("TERM");
     }
 
+    /// Suspends it.
+    pub fn stop(&self) {
+        self.signal("STOP");
+    }
+
     /// Lets it go on after a SIGSTOP.
     pub fn go_on(&self) {
         self.signal("CONT");

@@ -59,7 +59,7 @@ fn replayed(line: &Line) -> Vec<Record> {
 }
 
 fn forget(line: &Line, causes: &[&str]) {
-    causes.iter().for_each(|cause| line.topics.delete_group(&format!("pipeline-{}-replay-{cause}", line.dead_letters)));
+    causes.iter().for_each(|cause| line.topics.delete_group(&format!("pipeline-{}-replay-{cause}", line.sink)));
 }
 
 /// Two sales of a schema that is not registered, one value of another format, three late sales, and a letter of somebody else's.

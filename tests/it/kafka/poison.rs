@@ -35,8 +35,14 @@ fn check(letters: &[Record], line: &Line, poisons: &[(&str, Option<Vec<u8>>)], f
     assert_eq!(letters.len(), poisons.len(), "{letters:?}");
     for ((letter, (cause, value)), offset) in letters.iter().zip(poisons).zip(first_offset..) {
         let expected = BTreeMap::from(
-            [("cause", *cause), ("topic", &line.source), ("partition", "0"), ("offset", &offset.to_string())]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            [
+                ("cause", *cause),
+                ("topic", &line.source),
+                ("sink", &line.sink),
+                ("partition", "0"),
+                ("offset", &offset.to_string()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let mut headers = letter.headers.clone();
         assert!(headers.remove("detail").is_some_and(|detail| detail.len() > 10), "{letter:?}");

@@ -1,6 +1,6 @@
 //! The rows of the sink are right, in a run that ends and in one that goes on.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{BEGIN, LIMIT, MINUTE, catch_up, closed_sums, produce};
 use crate::harness::{Isolation, Line, compare, rows, sums, wait_for};
@@ -85,4 +85,33 @@ fn partitions_that_are_added_meanwhile_are_read_too() {
     catch_up(&line, &[]);
     compare(&closed_sums(&line), &rows(&line, Isolation::Committed)).expect_equal();
     assert_eq!(line.topics.read(&line.dead_letters, Isolation::Committed), []);
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("a time")
+}
+
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn a_process_that_was_suspended_closes_no_window_over_what_came_meanwhile() {
+    const WINDOW: i64 = 10_000;
+    let mut line = Line::on_servers("suspended");
+    line.set_aggregate("window", "10s");
+    line.set_aggregate("lateness", "0s");
+    line.set_aggregate("idle_timeout", "1s");
+    let start = now_ms().div_euclid(WINDOW) * WINDOW + WINDOW;
+    wait_for("a window to begin", LIMIT, || (now_ms() >= start).then_some(()));
+    produce(&line, start, 10, &[]);
+    let aggregate = line.start(&["aggregate"]);
+    let position = || line.topics.committed(&line.group(), &line.source).get(&0).map(|(_, stamp)| stamp["position"].clone());
+    wait_for("the first records to be committed", LIMIT, || (position()? == 10).then_some(()));
+    // Silent for longer than the idle timeout, but the window goes on.
+    wait_for("the partition to be silent", LIMIT, || (now_ms() > start + 8_500).then_some(()));
+    aggregate.stop();
+    produce(&line, start + 5_000, 10, &[]);
+    wait_for("the window's end", LIMIT, || (now_ms() > start + WINDOW + 4_000).then_some(()));
+    aggregate.go_on();
+    wait_for("the window's rows", LIMIT, || (line.topics.ends(&line.sink, Isolation::Committed)[0] > 0).then_some(()));
+    assert_eq!(line.topics.read(&line.dead_letters, Isolation::Committed), [], "what came while it was suspended is not late");
 }
