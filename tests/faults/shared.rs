@@ -10,8 +10,11 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const INSIDE: [&str; 2] = ["after-flush", "after-offsets"];
 
 impl Striker<'_> {
+    /// Each case has names of its own: who comes back with its name within the session's time has its old share, and no partition
+    /// is handed over.
     fn share(&mut self, name: &str, faults: &str) -> Running {
-        self.group.start(faults, None, &["--instance", name])
+        let name = format!("{name}{}", self.outcome.case);
+        self.group.start(faults, None, &["--instance", &name])
     }
 
     /// Each instance comes when the others are at work, so that all have to hand partitions over.
