@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::control::Control;
 use super::restore::{Found, Identity, Restored};
 use super::run::Job;
+use super::turn::{Interrupted, Turn};
 use crate::engine::window_start;
 use crate::error::Result;
 use crate::kafka::{Cluster, Ends, Source};
@@ -15,13 +16,17 @@ pub(super) fn look(
     control: &Control,
     source: &Source,
     cluster: &Cluster,
-) -> Result<(Identity, BTreeMap<i32, Found>, bool)> {
+    turn: &Turn<'_>,
+) -> std::result::Result<(Identity, BTreeMap<i32, Found>, bool), Interrupted> {
     let partitions = cluster.existing(&job.aggregate.source)?;
     // Before the offsets: rows of another instance that begins just now come with offsets.
     let sink_has_rows = ends(control, cluster, &job.aggregate.sink)?.values().any(|ends| ends.high > 0);
-    control.beat("asking for the committed offsets");
     // Before the ends: nobody has come further than where the log ends later.
-    let mut committed = source.committed(partitions)?;
+    let mut committed = source.committed_while(partitions, || {
+        control.beat("waiting for another instance's transaction to end");
+        // The group need not wait for us meanwhile.
+        turn.check()
+    })?;
     let topic_id = cluster.topic_id(&job.aggregate.source)?;
     let found = ends(control, cluster, &job.aggregate.source)?
         .into_iter()

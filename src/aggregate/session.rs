@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
         control.beat("reading what is committed");
         let source = Source::new(&job.kafka, &job.aggregate.source, &job.group)?;
         let group = turn.group_metadata(&source)?;
-        let (identity, found, sink_has_rows) = look(job, control, &source, &cluster)?;
+        let (identity, found, sink_has_rows) = look(job, control, &source, &cluster, &turn)?;
         faults::point("restore");
         turn.claim(&source, &found)?;
         let restored = identity.restore(&found, turn.part(), start, sink_has_rows)?;

@@ -13,11 +13,10 @@ use super::{Context, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 
-/// How long a question to the group coordinator may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is asked while a transaction of another instance is open: the broker ends one that nobody does within its timeout
-/// (10 s) and the broker's own round (10 s).
-const ATTEMPTS: u32 = 3;
+/// Offsets that an open transaction of another instance holds are asked for so often: the broker ends one that nobody does within
+/// its timeout (10 s) and the broker's own round (10 s).
+const ATTEMPTS: u32 = 15;
+const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// An offset that a group committed, with its metadata.
 pub type Committed = (i64, String);
@@ -58,16 +57,30 @@ impl Source {
 
     /// What the group committed for each partition. Offsets of transactions still open are waited for (KIP-447).
     pub fn committed(&self, partitions: i32) -> Result<BTreeMap<i32, Option<Committed>>> {
+        self.committed_while(partitions, || Ok(()))
+    }
+
+    /// The same; while it waits, `go_on` is asked every two seconds whether to.
+    pub fn committed_while<E: From<Error>>(
+        &self,
+        partitions: i32,
+        go_on: impl Fn() -> std::result::Result<(), E>,
+    ) -> std::result::Result<BTreeMap<i32, Option<Committed>>, E> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&self.topic, 0, partitions - 1);
         let mut attempt = 1;
         let answer = loop {
-            match self.consumer.committed_offsets(asked.clone(), TIMEOUT) {
+            match self.consumer.committed_offsets(asked.clone(), ATTEMPT) {
                 Ok(answer) => break answer,
                 Err(error) if attempt < ATTEMPTS && error.rdkafka_error_code().is_some_and(is_passing) => attempt += 1,
-                Err(error) => return Err(self.explain("asking for the committed offsets of", &error)),
+                Err(error) => return Err(self.explain("asking for the committed offsets of", &error).into()),
             }
+            go_on()?;
         };
+        Ok(self.found(&answer)?)
+    }
+
+    fn found(&self, answer: &TopicPartitionList) -> Result<BTreeMap<i32, Option<Committed>>> {
         answer
             .elements()
             .iter()

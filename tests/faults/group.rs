@@ -101,12 +101,20 @@ impl Group {
         process.is_alive()
     }
 
+    /// Waits until the group has no members: those of an earlier case stay until their sessions end.
+    pub fn wait_for_no_members(&self) {
+        let group = self.line.group();
+        wait_for("the members of the last case to be gone", LIMIT, || (!self.line.topics.has_members(&group)).then_some(()));
+    }
+
     /// Waits until every partition has been read on, whoever had it before.
     pub fn wait_for_handover(&self, process: &mut Running, limit: Duration) {
-        let before = self.positions();
+        let (before, ends) = (self.positions(), self.line.topics.ends(&self.line.source, Isolation::Committed));
+        let end = |partition: i32| usize::try_from(partition).ok().and_then(|partition| ends.get(partition).copied());
         wait_for("every partition to be read on", limit, || {
-            let moved =
-                self.positions().iter().all(|(partition, position)| before.get(partition).is_none_or(|old| position > old));
+            let moved = self.positions().iter().all(|(partition, position)| {
+                before.get(partition).is_none_or(|old| position > old) || end(*partition).is_some_and(|end| *position >= end)
+            });
             (moved || !process.is_alive()).then_some(())
         });
     }

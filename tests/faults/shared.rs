@@ -20,7 +20,10 @@ impl Striker<'_> {
     /// Each instance comes when the others are at work, so that all have to hand partitions over.
     pub fn rebalance(&mut self, point: &str, arrival: u32) {
         let count = self.random.between(2, 4);
+        self.group.wait_for_no_members();
+        let before = self.group.position();
         let mut victim = self.share(NAMES[0], &format!("kill {point} {arrival}"));
+        self.group.wait_for_progress(&mut victim, before, REACH);
         let mut others = Vec::new();
         for name in NAMES.iter().take(usize::try_from(count).expect("few")).skip(1) {
             std::thread::sleep(Duration::from_millis(self.random.between(500, 2_500).cast_unsigned()));
@@ -47,6 +50,7 @@ impl Striker<'_> {
     }
 
     pub fn session_lost(&mut self, point: &str, arrival: u32) {
+        self.group.wait_for_no_members();
         let mut first = self.share(NAMES[0], &format!("stop {point} {arrival}"));
         let mut second = self.share(NAMES[1], "");
         let deadline = Instant::now() + REACH;
