@@ -19,6 +19,8 @@ use crate::faults;
 
 /// The broker aborts a transaction that is open for longer, and fences its producer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The broker's answer is waited for at least this long, also when the transaction's time is over.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long the broker may take to make the producer known, and to abort what a predecessor left open.
 const INIT_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -198,5 +200,7 @@ impl Transactional {
 }
 
 fn left(deadline: Instant) -> Timeout {
-    Timeout::After(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)))
+    // A process that was suspended comes here too late: it must hear from the broker that it is fenced, not give up first and
+    // fence whoever has taken over.
+    Timeout::After(deadline.saturating_duration_since(Instant::now()).max(LAST_WORD))
 }
