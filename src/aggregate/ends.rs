@@ -1,8 +1,8 @@
 //! Where the source's partitions end, asked again and again on a thread of its own: a question to a broker may take long.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::kafka::Cluster;
@@ -12,90 +12,88 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// An answer that is older than this, or than three rounds, tells nothing any more.
 const GAP: Duration = Duration::from_secs(5);
 
-/// Watches the ends until it is dropped.
-pub(super) struct EndWatch {
-    found: Arc<Found>,
+/// What the broker has answered.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    /// The last answer for each partition, and when it was asked for.
+    pub ends: BTreeMap<i32, (i64, Instant)>,
+    /// How many partitions the topic has; `None` as long as that is not known.
+    pub partitions: Option<i32>,
+    /// The topic's id; `None` as long as that is not known.
+    pub topic_id: Option<String>,
+    /// When anything was last answered.
+    pub answered_at: Instant,
+    /// How long the last round took.
+    round: Duration,
 }
 
-struct Found {
-    ends: Mutex<BTreeMap<i32, (i64, Instant)>>,
-    answered_at: Mutex<Instant>,
-    round: Mutex<Duration>,
-    topic_id: Mutex<Option<String>>,
-    partitions: AtomicI32,
-    stop: AtomicBool,
+impl Answers {
+    /// An answer that is older than this tells nothing any more.
+    pub fn gap(&self) -> Duration {
+        GAP.max(self.round * 3)
+    }
+}
+
+/// Watches the ends until it is dropped.
+pub(super) struct EndWatch {
+    answers: Arc<Mutex<Answers>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl EndWatch {
     pub fn start(cluster: Cluster, topic: &str, partitions: Vec<i32>) -> Self {
-        let found = Arc::new(Found {
-            ends: Mutex::default(),
-            answered_at: Mutex::new(Instant::now()),
-            round: Mutex::default(),
-            topic_id: Mutex::default(),
-            partitions: AtomicI32::new(0),
-            stop: AtomicBool::new(false),
-        });
-        let (watch, topic) = (Self { found: Arc::clone(&found) }, topic.to_owned());
+        let none = Answers {
+            ends: BTreeMap::new(),
+            partitions: None,
+            topic_id: None,
+            answered_at: Instant::now(),
+            round: Duration::ZERO,
+        };
+        let watch = Self { answers: Arc::new(Mutex::new(none)), stop: Arc::default() };
+        let (answers, stop, topic) = (Arc::clone(&watch.answers), Arc::clone(&watch.stop), topic.to_owned());
         std::thread::spawn(move || {
-            while !found.stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let begin = Instant::now();
-                found.ask(&cluster, &topic, &partitions);
-                *found.round.lock().unwrap_or_else(PoisonError::into_inner) = begin.elapsed();
+                ask(&cluster, &topic, &partitions, &answers);
+                lock(&answers).round = begin.elapsed();
                 std::thread::park_timeout(PAUSE);
             }
         });
         watch
     }
 
-    /// How many partitions the topic has; `None` as long as that is not known.
-    pub fn partitions(&self) -> Option<i32> {
-        Some(self.found.partitions.load(Ordering::Relaxed)).filter(|count| *count > 0)
-    }
-
-    /// The id that the broker has for the topic now; `None` as long as that is not known.
-    pub fn topic_id(&self) -> Option<String> {
-        self.found.topic_id.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// An answer that is older than this tells nothing any more.
-    pub fn gap(&self) -> Duration {
-        GAP.max(*self.found.round.lock().unwrap_or_else(PoisonError::into_inner) * 3)
-    }
-
-    /// The last answer for each partition, and when it was asked for.
-    pub fn latest(&self) -> BTreeMap<i32, (i64, Instant)> {
-        self.found.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// For how long no question was answered.
-    pub fn silence(&self) -> Duration {
-        self.found.answered_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
-impl Found {
-    fn ask(&self, cluster: &Cluster, topic: &str, partitions: &[i32]) {
-        let answered = || *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        for partition in partitions {
-            let asked_at = Instant::now();
-            if let Ok(found) = cluster.partition_ends(topic, *partition) {
-                self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(*partition, (found.high, asked_at));
-                answered();
-            }
-        }
-        if let Ok(found) = cluster.topic_id(topic) {
-            *self.topic_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        }
-        if let Ok(Some(found)) = cluster.partitions(topic) {
-            self.partitions.store(found, Ordering::Relaxed);
-            answered();
-        }
+    /// What was answered so far.
+    pub fn latest(&self) -> Answers {
+        lock(&self.answers).clone()
     }
 }
 
 impl Drop for EndWatch {
     fn drop(&mut self) {
-        self.found.stop.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn lock(answers: &Mutex<Answers>) -> MutexGuard<'_, Answers> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One round. The answers are not locked while a broker is asked.
+fn ask(cluster: &Cluster, topic: &str, partitions: &[i32], answers: &Mutex<Answers>) {
+    for partition in partitions {
+        let asked_at = Instant::now();
+        if let Ok(found) = cluster.partition_ends(topic, *partition) {
+            let mut answers = lock(answers);
+            answers.ends.insert(*partition, (found.high, asked_at));
+            answers.answered_at = Instant::now();
+        }
+    }
+    if let Ok(found) = cluster.topic_id(topic) {
+        lock(answers).topic_id = Some(found);
+    }
+    if let Ok(Some(found)) = cluster.partitions(topic) {
+        let mut answers = lock(answers);
+        answers.partitions = Some(found);
+        answers.answered_at = Instant::now();
     }
 }

@@ -24,6 +24,9 @@ pub(super) fn look(
     // Before the ends: nobody has come further than where the log ends later.
     let mut committed = source.committed_while(partitions, || {
         control.beat("waiting for another instance's transaction to end");
+        if control.is_stopping() {
+            return Err(Interrupted::Stopped);
+        }
         // The group need not wait for us meanwhile.
         turn.check()
     })?;

@@ -137,7 +137,7 @@ impl Job {
             });
             let error = match ended {
                 Ok(outcome) => return Ok(outcome),
-                Err(Interrupted::Reassigned) if control.is_stopping() => return Ok(Outcome::Stopped),
+                Err(Interrupted::Stopped) => return Ok(Outcome::Stopped),
                 Err(Interrupted::Reassigned) => continue,
                 Err(Interrupted::GiveUp(error)) => return Err(error),
                 Err(Interrupted::StartOver(error)) => error,

@@ -136,14 +136,21 @@ impl<'a> Session<'a> {
         if restored.baseline {
             session.commit()?;
         }
-        session.committed = session.work.engine.commits();
-        if job.until_caught_up {
-            session.goal = Some(goal(job, control, &session.starts)?);
-        } else {
-            session.ends = Some(EndWatch::start(cluster, &job.aggregate.source, session.starts.keys().copied().collect()));
-        }
-        control.publish(session.snapshot());
+        session.set_out(cluster)?;
         Ok(session)
+    }
+
+    /// From here on progress is what is new, and the end is known or watched.
+    fn set_out(&mut self, cluster: Cluster) -> Result<()> {
+        self.committed = self.work.engine.commits();
+        if self.job.until_caught_up {
+            self.goal = Some(goal(self.job, self.control, &self.starts)?);
+        } else {
+            let partitions = self.starts.keys().copied().collect();
+            self.ends = Some(EndWatch::start(cluster, &self.job.aggregate.source, partitions));
+        }
+        self.control.publish(self.snapshot());
+        Ok(())
     }
 
     /// Empties the sink; nobody else can write rows to it any more. Until the baseline is committed, a restart is refused: the old
@@ -211,8 +218,7 @@ impl<'a> Session<'a> {
                 continue;
             }
             if wary && self.read_at.elapsed() > SUSPENDED {
-                self.idle.forget_all();
-                self.work.engine.wake_all();
+                wake(&mut self.idle, &mut self.work.engine);
             }
             while let Some(id) = self.work.take(&record)? {
                 let fetching: Vec<i32> =
@@ -220,10 +226,7 @@ impl<'a> Session<'a> {
                 let patience = Patience { source: &self.source, turn: &self.turn, control: self.control, fetching };
                 match patience.learn(&mut self.work, id)? {
                     Learnt::AtOnce => {}
-                    Learnt::Waited => {
-                        self.idle.forget_all();
-                        self.work.engine.wake_all();
-                    }
+                    Learnt::Waited => wake(&mut self.idle, &mut self.work.engine),
                     Learnt::Stopped => {
                         self.held = Some((record.partition(), record.offset()));
                         return Ok(Batch::Stopped);
@@ -231,6 +234,7 @@ impl<'a> Session<'a> {
                 }
                 asked = true;
             }
+            self.work.count.records += 1;
             // Whoever asks for many ids, or keeps large letters, comes back to look after the rest.
             if self.work.is_full() || asked && Instant::now() >= end {
                 return Ok(Batch::Full);
@@ -239,12 +243,10 @@ impl<'a> Session<'a> {
         Ok(Batch::Full)
     }
 
-    /// After a time in which nothing was read, nobody is known to be silent.
     fn notice_suspension(&mut self) {
         // A run that must come to an end knows where its partitions end.
         if self.read_at.elapsed() > SUSPENDED && self.goal.is_none() {
-            self.idle.forget_all();
-            self.work.engine.wake_all();
+            wake(&mut self.idle, &mut self.work.engine);
         }
         self.read_at = Instant::now();
     }
@@ -290,19 +292,18 @@ impl<'a> Session<'a> {
 
     /// Looks for partitions that have fallen silent, and closes the windows of a stream that has stopped.
     fn watch_partitions(&mut self) -> Result<()> {
-        let Some(ends) = &self.ends else { return Ok(()) };
-        if let Some(partitions) = ends.partitions().filter(|partitions| *partitions != self.identity.partitions) {
+        let Some(found) = self.ends.as_ref().map(EndWatch::latest) else { return Ok(()) };
+        if let Some(partitions) = found.partitions.filter(|partitions| *partitions != self.identity.partitions) {
             return Err(self.grew(partitions));
         }
-        if ends.silence() >= STALL {
+        if found.answered_at.elapsed() >= STALL {
             return Err(self.source.stalled(STALL).into());
         }
-        if ends.topic_id().is_some_and(|id| id != self.identity.topic_id) {
+        if found.topic_id.as_ref().is_some_and(|id| *id != self.identity.topic_id) {
             return Err(Interrupted::GiveUp(Identity::made_anew()));
         }
-        let (gap, ends) = (ends.gap(), ends.latest());
-        let positions = self.source.positions();
-        for (partition, (end, asked_at)) in ends {
+        let (gap, positions) = (found.gap(), self.source.positions());
+        for (partition, (end, asked_at)) in found.ends {
             let at_end = self.position(&positions, partition) >= end;
             let last_event = self.work.engine.last_event(partition);
             if self.paused.contains(&partition) || asked_at.elapsed() > gap {
@@ -441,11 +442,17 @@ impl<'a> Session<'a> {
     fn input_lag(&self) -> Option<i64> {
         let ends = match (&self.goal, &self.ends) {
             (Some(goal), _) => goal.clone(),
-            (None, Some(ends)) => ends.latest().into_iter().map(|(partition, (end, _))| (partition, end)).collect(),
+            (None, Some(ends)) => ends.latest().ends.into_iter().map(|(partition, (end, _))| (partition, end)).collect(),
             (None, None) => return None,
         };
         let positions = self.source.positions();
         let lag = |partition| Some((ends.get(partition)? - self.position(&positions, *partition)).max(0));
         self.starts.keys().map(lag).sum()
     }
+}
+
+/// After a time in which nothing was read, nobody is known to be silent.
+fn wake(idle: &mut IdleWatch, engine: &mut Engine) {
+    idle.forget_all();
+    engine.wake_all();
 }

@@ -32,6 +32,8 @@ pub(super) enum Interrupted {
     GiveUp(Error),
     /// The group has divided the partitions anew: begin with the new share.
     Reassigned,
+    /// It was told to stop before it had begun: there is nothing to commit.
+    Stopped,
 }
 
 impl From<Broken> for Interrupted {
@@ -120,7 +122,7 @@ fn wait_for_share(job: &Job, control: &Control, member: &Member) -> Result<Share
         }
     }
     if control.is_stopping() {
-        return Err(Interrupted::Reassigned);
+        return Err(Interrupted::Stopped);
     }
     let what =
         format!("consumer group {} has given this instance no share of the partitions in {} s", job.group, SHARE_LIMIT.as_secs());
@@ -141,7 +143,7 @@ fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()>
             return Ok(());
         }
         if control.is_stopping() {
-            return Err(Interrupted::Reassigned);
+            return Err(Interrupted::Stopped);
         }
         if begin.elapsed() > MEMBERS_LIMIT {
             return Err(Interrupted::GiveUp(shared_by(&members.join(", "))));

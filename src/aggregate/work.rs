@@ -41,7 +41,7 @@ pub(super) struct Work<'a> {
     fresh: Fresh,
     /// When the registry said of an id that it does not know it.
     unknown_since: HashMap<u32, Instant>,
-    /// What was rejected for that and must stay so if it is read again, by partition.
+    /// The schema ids for which records were rejected and must stay so if they are read again, by partition.
     schemaless: BTreeMap<i32, Schemaless>,
     /// The same as it was committed before this session; empty once it is read again.
     schemaless_before: BTreeMap<i32, Schemaless>,
@@ -96,7 +96,6 @@ impl<'a> Work<'a> {
             }),
             Err(Unreadable::Schema(id)) => return Ok(Some(id)),
             Err(Unreadable::Schemaless { id, cause, detail }) => {
-                self.count.records += 1;
                 if self.engine.reject(partition, offset) || self.was_read(partition) {
                     remember(self.schemaless.entry(partition).or_default(), id, offset);
                     self.poison(message, cause, detail)?;
@@ -104,14 +103,12 @@ impl<'a> Work<'a> {
                 return Ok(None);
             }
             Err(Unreadable::Poison { cause, detail }) => {
-                self.count.records += 1;
                 if self.engine.reject(partition, offset) {
                     self.poison(message, cause, detail)?;
                 }
                 return Ok(None);
             }
         };
-        self.count.records += 1;
         self.settle(verdict, message)?;
         Ok(None)
     }
