@@ -43,6 +43,9 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(6 * 3600);
 const STALL: Duration = Duration::from_secs(60);
 /// If nothing was read for so long (the process was suspended, a commit was slow), a partition that was silent may not be so any more.
 const SUSPENDED: Duration = Duration::from_secs(3);
+/// After an event of a silent partition, none counts as silent by an answer of before this time has passed: what was written to
+/// several partitions at once comes to their leaders one after the other.
+const RESUMING: Duration = Duration::from_secs(2);
 /// How often silent partitions are looked for.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -78,6 +81,8 @@ pub(super) struct Session<'a> {
     at_goal: BTreeSet<i32>,
     /// A record that was read but could not be taken yet.
     held: Option<(i32, i64)>,
+    /// When a silent partition last brought an event.
+    resumed_at: Option<Instant>,
     /// How many partitions the topic had before it grew, and the end of the windows that were open then.
     grown: Option<(i32, i64)>,
     /// When the positions last moved, and where they were.
@@ -121,6 +126,7 @@ impl<'a> Session<'a> {
             goal: None,
             at_goal: BTreeSet::new(),
             held: None,
+            resumed_at: None,
             grown,
             moved: (now, BTreeMap::new()),
             read_at: now,
@@ -302,6 +308,9 @@ impl<'a> Session<'a> {
         if found.topic_id.as_ref().is_some_and(|id| *id != self.identity.topic_id) {
             return Err(Interrupted::GiveUp(Identity::made_anew()));
         }
+        if self.work.engine.take_resumed() {
+            self.resumed_at = Some(Instant::now());
+        }
         let (gap, positions) = (found.gap(), self.source.positions());
         for (partition, (end, asked_at)) in found.ends {
             let at_end = self.position(&positions, partition) >= end;
@@ -310,7 +319,8 @@ impl<'a> Session<'a> {
                 self.idle.forget(partition);
                 self.work.engine.set_idle(partition, false);
             } else if let Some(idle) = self.idle.observe(partition, at_end, last_event, asked_at, gap) {
-                self.work.engine.set_idle(partition, idle);
+                let resuming = self.resumed_at.is_some_and(|resumed_at| asked_at < resumed_at + RESUMING);
+                self.work.engine.set_idle(partition, idle && !resuming);
             }
         }
         self.work.engine.close_by_wall_clock(chrono::Utc::now().timestamp_millis());

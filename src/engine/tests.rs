@@ -64,6 +64,23 @@ fn an_unread_partition_holds_the_watermark_until_it_is_idle() {
 }
 
 #[test]
+fn once_a_silent_partition_brings_an_event_none_counts_as_silent() {
+    let mut engine = Engine::new(definition(0), [(0, 0, Progress::starting_at(0)), (1, 0, Progress::starting_at(0))]);
+    observe(&mut engine, 0, 0, 5);
+    observe(&mut engine, 1, 0, 6);
+    engine.set_idle(0, true);
+    engine.set_idle(1, true);
+    assert!(!engine.take_resumed());
+    // Both go on at once, but all of the first is read before the second.
+    observe(&mut engine, 0, 1, 15);
+    observe(&mut engine, 0, 2, 95);
+    assert_eq!(engine.watermark(), Some(6));
+    assert_eq!(observe(&mut engine, 1, 1, 15), Verdict::Counted);
+    assert!(engine.take_resumed());
+    assert!(!engine.take_resumed());
+}
+
+#[test]
 fn a_silent_stream_is_closed_by_the_wall_clock() {
     let mut engine = one_partition(5);
     observe(&mut engine, 0, 0, 3);

@@ -102,6 +102,8 @@ pub struct Engine {
     late: BTreeMap<i64, Window>,
     /// An event time that passes this may lift the watermark over the next window end: so a record costs one comparison.
     alarm: i64,
+    /// Whether a silent partition has brought an event, and nobody was told.
+    resumed: bool,
 }
 
 impl Engine {
@@ -118,6 +120,7 @@ impl Engine {
             closed: Vec::new(),
             late: BTreeMap::new(),
             alarm: i64::MIN,
+            resumed: false,
         };
         engine.set_alarm();
         engine
@@ -132,8 +135,10 @@ impl Engine {
         let old = event.offset < partition.replay_until;
         let replay_ended = partition.advance(event.offset + 1);
         let verdict = if in_range {
-            partition.idle = false;
             partition.last_event = Some(event.offset);
+            if partition.idle {
+                self.resume();
+            }
             self.count(start, event)
         } else {
             Verdict::OutOfRange
@@ -318,6 +323,18 @@ impl Engine {
     pub fn wake_all(&mut self) {
         self.partitions.values_mut().for_each(|partition| partition.idle = false);
         self.set_alarm();
+    }
+
+    /// A silent partition has brought an event. The others may have some of the same time that are not read yet, and whichever is
+    /// read first must not close their windows: so no partition is idle until it is found silent again.
+    fn resume(&mut self) {
+        self.wake_all();
+        self.resumed = true;
+    }
+
+    /// Whether a silent partition has brought an event since this was last asked.
+    pub fn take_resumed(&mut self) -> bool {
+        std::mem::take(&mut self.resumed)
     }
 
     /// Whether a partition should wait for the others: it is far ahead of them and the open cells are many, or it has come to

@@ -38,6 +38,8 @@ fn a_second_instance_takes_over_and_the_first_ends_with_75() {
 fn keyed(test: &str) -> Line {
     let mut line = Line::on_servers(test);
     line.set_aggregate("keyed_by_group", true);
+    // The parts share a minute: on a slow machine the pause between them must not close it.
+    line.set_aggregate("idle_timeout", "10m");
     line.edit(|table| {
         let stores: Vec<String> = (0..24).map(|number| format!("S{number:02}")).collect();
         table["source"][0]["generate"]["store_id"] = toml::Table::from_iter([("one_of".to_owned(), stores.into())]).into();

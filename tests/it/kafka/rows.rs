@@ -87,6 +87,28 @@ fn partitions_that_are_added_meanwhile_are_read_too() {
     assert_eq!(line.topics.read(&line.dead_letters, Isolation::Committed), []);
 }
 
+#[test]
+#[ignore = "needs tests/stack/up kafka registry"]
+fn what_comes_after_a_silence_of_all_partitions_is_not_late() {
+    let mut line = Line::on_servers("resumed");
+    line.set_aggregate("idle_timeout", "1s");
+    produce(&line, BEGIN, 20_000, &["--partitions", "4"]);
+    // Fetches so small that one partition's records of many windows come before those of the next.
+    let aggregate = line.start(&["aggregate", "-X", "fetch.message.max.bytes=20000", "-X", "queued.min.messages=1"]);
+    let has_all = || line.topics.partitions(&line.sink) > 0 && rows(&line, Isolation::Committed).len() >= sums(&line).0.len();
+    wait_for("the last window of a stream that has stopped", LIMIT, || has_all().then_some(()));
+
+    produce(&line, BEGIN + 100 * MINUTE, 20_000, &[]);
+    wait_for("the rows of what came after", LIMIT, || {
+        let late = line.topics.read(&line.dead_letters, Isolation::Committed).len();
+        assert_eq!(late, 0, "records are late");
+        has_all().then_some(())
+    });
+    compare(&sums(&line).0, &rows(&line, Isolation::Committed)).expect_equal();
+    aggregate.terminate();
+    aggregate.wait(Duration::from_secs(10)).expect(0);
+}
+
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("a time")
