@@ -3,7 +3,7 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { metrics -> aggregate, letters, druid, superset } -> { kafka, registry } -> { avro, http } -> engine
+//! main -> commands -> { metrics -> aggregate, letters, druid, superset, embedded } -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
@@ -13,6 +13,7 @@
 //! * [`avro`]: framing, decoding by a plan, encoding. Pure.
 //! * [`aggregate`]: the job that puts the engine between two topics; [`metrics`]: what it tells over HTTP; [`letters`]: what it
 //!   could not use, looked at and sent again. [`kafka`]: clients, topics, transactions. [`registry`]: the schema registry.
+//! * [`embedded`]: a broker and a registry inside this process, for a demonstration and for tests.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 
 pub mod aggregate;
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod druid;
+pub mod embedded;
 pub mod engine;
 pub mod error;
 pub mod faults;

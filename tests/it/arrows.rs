@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("letters", &["avro", "config", "error", "kafka"]),
     ("druid", &["avro", "config", "error", "http", "kafka", "registry"]),
     ("superset", &["config", "error", "http"]),
+    ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error"]),
     ("cli", &["aggregate", "config", "error"]),
     (
@@ -26,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "cli",
             "config",
             "druid",
+            "embedded",
             "engine",
             "error",
             "http",
