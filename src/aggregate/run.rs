@@ -12,7 +12,7 @@ use super::session::Session;
 use super::turn::Interrupted;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{Cluster, Member, TopicSpec};
+use crate::kafka::{Cluster, Member, Setting, TopicSpec};
 use crate::registry::Registry;
 
 /// So many sessions may fail one after the other, none of them committing anything, before the job gives up.
@@ -155,13 +155,17 @@ impl Job {
 /// Compaction removes records that sums need, and sums that readers need.
 async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<()> {
     match cluster.setting(topic, "cleanup.policy").await? {
-        Some(policy) if policy.contains("compact") => {
+        Setting::Is(policy) if policy.contains("compact") => {
             let what = format!("topic {topic} is compacted (cleanup.policy={policy}): {why}");
             Err(Error::new(Kind::DataLoss, what).hint("use a topic with cleanup.policy=delete"))
         }
-        Some(_) => Ok(()),
-        None => {
+        Setting::Is(_) => Ok(()),
+        Setting::Untold => {
             tracing::warn!("the broker does not tell whether topic {topic} is compacted; if it is, records and rows vanish");
+            Ok(())
+        }
+        Setting::Unsupported => {
+            tracing::debug!("the broker has no settings of topics: {topic} is taken as not compacted");
             Ok(())
         }
     }

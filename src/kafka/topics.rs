@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Context, client_config, explain};
+use super::{Context, client_config, describe, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 
@@ -38,6 +39,17 @@ pub struct Ends {
     pub low: i64,
     /// The offset that comes next: with `read_committed`, of the last stable record.
     pub high: i64,
+}
+
+/// What a broker tells of a topic's setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// The value.
+    Is(String),
+    /// Nothing, for lack of a permission, or because it does not know the setting.
+    Untold,
+    /// It cannot be asked: its topics have no settings.
+    Unsupported,
 }
 
 /// A connection for questions about topics. Its calls block: from async code, run them on a blocking thread.
@@ -74,14 +86,25 @@ impl Cluster {
 
     /// How many partitions a topic has; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        let what = format!("looking at topic {topic}");
-        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
+        let metadata = self.metadata(topic)?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            Some(code) => Err(self.explain(&what, &KafkaError::MetadataFetch(code))),
+            Some(code) => Err(self.explain(&looking_at(topic), &KafkaError::MetadataFetch(code))),
         }
+    }
+
+    fn metadata(&self, topic: &str) -> Result<Metadata> {
+        self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|error| self.explain(&looking_at(topic), &error))
+    }
+
+    /// A broker to ask about a topic: one that leads a partition. Any would do; without being told, librdkafka asks the controller,
+    /// and waits in vain where a cluster names none.
+    fn leader(&self, topic: &str) -> Result<Option<i32>> {
+        let metadata = self.metadata(topic)?;
+        let leaders = metadata.topics().iter().flat_map(MetadataTopic::partitions).map(MetadataPartition::leader);
+        Ok(leaders.into_iter().find(|leader| *leader >= 0))
     }
 
     /// How many partitions a topic has; an error if there is no such topic.
@@ -108,32 +131,38 @@ impl Cluster {
 
     /// The id that the broker gave the topic when it was created, in base64 (all zeros before Kafka 2.8).
     pub fn topic_id(&self, topic: &str) -> Result<String> {
+        let leader = self.leader(topic)?;
         // SAFETY: the handle lives as long as `self`.
         #[allow(unsafe_code)]
-        let id = unsafe { super::topic_id::topic_id(self.admin.inner().native_ptr(), topic, TIMEOUT) };
-        id.ok_or_else(|| {
-            self.explain(
-                &format!("asking for the id of topic {topic}"),
-                &KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut),
-            )
-        })
+        let id = unsafe { describe::topic_id(self.admin.inner().native_ptr(), topic, leader, TIMEOUT) };
+        id.map_err(|error| self.explain(&format!("asking for the id of topic {topic}"), &error))
     }
 
-    /// The members that a consumer group has now.
+    /// The members that a consumer group has now; none where the broker cannot be asked.
     pub fn members(&self, group: &str) -> Result<Vec<String>> {
-        let what = format!("asking for the members of consumer group {group}");
-        let groups = self.consumer.fetch_group_list(Some(group), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
-        let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
-        Ok(members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
+        // SAFETY: the handle lives as long as `self`.
+        #[allow(unsafe_code)]
+        match unsafe { describe::members(self.admin.inner().native_ptr(), group, TIMEOUT) } {
+            Ok(members) => Ok(members.into_iter().map(|(client, host)| format!("{client} at {host}")).collect()),
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
+                tracing::debug!("the broker does not tell the members of groups, so neither those of {group}");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(self.explain(&format!("asking for the members of consumer group {group}"), &error)),
+        }
     }
 
-    /// A setting of a topic, for example `cleanup.policy`; `None` if the broker does not tell.
-    pub async fn setting(&self, topic: &str, name: &str) -> Result<Option<String>> {
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-        let answers = self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await;
-        let answers = answers.map_err(|error| self.explain(&format!("asking for the settings of topic {topic}"), &error))?;
-        let resource = answers.into_iter().next().and_then(std::result::Result::ok);
-        Ok(resource.and_then(|resource| resource.get(name).and_then(|entry| entry.value.clone())))
+    /// A setting of a topic, for example `cleanup.policy`.
+    pub async fn setting(&self, topic: &str, name: &str) -> Result<Setting> {
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).broker_id(self.leader(topic)?);
+        let resources = match self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await {
+            Ok(resources) => resources,
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(Setting::Unsupported),
+            Err(error) => return Err(self.explain(&format!("asking for the settings of topic {topic}"), &error)),
+        };
+        let resource = resources.into_iter().next().and_then(std::result::Result::ok);
+        let value = resource.and_then(|resource| resource.get(name).and_then(|entry| entry.value.clone()));
+        Ok(value.map_or(Setting::Untold, Setting::Is))
     }
 
     /// Deletes every record of a topic; the topic stays.
@@ -178,4 +207,8 @@ impl Cluster {
         }
         self.existing(topic)
     }
+}
+
+fn looking_at(topic: &str) -> String {
+    format!("looking at topic {topic}")
 }

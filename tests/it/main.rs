@@ -1,12 +1,13 @@
 //! Integration tests: the program as a user runs it.
 //!
-//! * [`errors`] needs no server and runs with every `cargo test`.
+//! * [`errors`] and [`embedded`] need no server and run with every `cargo test`.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
+mod embedded;
 mod errors;
 mod flink;
 #[allow(dead_code, unused_imports, reason = "it is shared with tests/faults, which uses the rest")]
