@@ -3,7 +3,7 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { metrics -> aggregate, letters, druid, superset, embedded } -> { kafka, registry } -> { avro, http } -> engine
+//! main -> commands -> { { metrics, view } -> aggregate, letters, druid, superset, embedded } -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
@@ -15,6 +15,7 @@
 //!   could not use, looked at and sent again. [`kafka`]: clients, topics, transactions. [`registry`]: the schema registry.
 //! * [`embedded`]: a broker and a registry inside this process, for a demonstration and for tests.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
+//! * [`view`]: the dashboard and its proof as a live page.
 
 pub mod aggregate;
 pub mod avro;
@@ -32,3 +33,4 @@ pub mod letters;
 pub mod metrics;
 pub mod registry;
 pub mod superset;
+pub mod view;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("superset", &["config", "error", "http"]),
     ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error"]),
+    ("view", &[]),
     ("cli", &["aggregate", "config", "error"]),
     (
         "commands",
