@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,9 @@ use crate::error::EXIT_CODES;
 
 /// The way from nothing to the dashboard.
 const EXAMPLES: &str = "\
+To see it, with nothing installed:
+  pipeline demo
+
 From nothing to the dashboard:
   pipeline produce --backfill 30m --count 1800   half an hour of made-up sales
   pipeline aggregate --until-caught-up           their sums per store and minute
@@ -52,6 +56,10 @@ pub struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show it all on one page, with nothing installed: broker, registry, events and sums in this process
+    Demo(Demo),
+    /// Serve the dashboard as a live page, with the proof that it is right
+    View(View),
     /// Write made-up events to the source topic
     Produce(Produce),
     /// Sum events in event-time windows, exactly once, from the source topic into the sink topic
@@ -62,6 +70,73 @@ pub enum Command {
     DruidIngest,
     /// Make the dashboard in Superset: database, datasets, charts, layout
     SupersetBootstrap,
+}
+
+/// What the help says of the demonstration.
+const DEMO: &str = "\
+The first line printed is the page's address. It shows the pipeline file's charts, and the proof: every closed window recomputed \
+from the raw events and compared with the aggregate.
+
+Produce and aggregate are the same as against a real cluster. The broker is not: it is librdkafka's mock cluster, on a port of \
+127.0.0.1, with the real protocol, so that kcat or any other client can look in. It keeps all in memory, about 5 MiB a partition, \
+and is gone with the process. It is good for a demonstration and for tests of the wiring; that every sum is there exactly once, \
+also when processes die, is proven against real Kafka (see the README), not here.
+
+Exit codes with --for: 0 all cells equal, 2 some differ, 1 none could be judged.";
+
+/// `pipeline demo`
+#[derive(Debug, Args)]
+#[command(after_long_help = DEMO)]
+pub struct Demo {
+    /// Events a second
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    pub rate: f64,
+    /// Where the page is served
+    #[command(flatten)]
+    pub page: Page,
+    /// End by itself after this long, with the proof's result as exit code
+    #[arg(long = "for", value_name = "DURATION")]
+    pub length: Option<Millis>,
+}
+
+/// `pipeline view`
+#[derive(Debug, Args)]
+pub struct View {
+    /// Where the page is served
+    #[command(flatten)]
+    pub page: Page,
+    /// Read only what has come since this time (RFC 3339), or in this long; default: all that the topics hold
+    #[arg(long, value_name = "TIME|DURATION")]
+    pub since: Option<Since>,
+}
+
+/// Where a page is served.
+#[derive(Debug, Args)]
+pub struct Page {
+    /// The page's address; default: 127.0.0.1:8790, or any free port if that one is taken
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Open the page in the browser
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// A time, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// This time.
+    Time(Instant),
+    /// So long ago.
+    Ago(Millis),
+}
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ago = text.parse().map(Self::Ago);
+        ago.or_else(|_| text.parse().map(Self::Time)).map_err(|_| "write 2h or 2026-01-31T12:00:00Z".to_owned())
+    }
 }
 
 /// `pipeline produce`

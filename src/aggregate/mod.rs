@@ -22,5 +22,7 @@ mod turn;
 mod work;
 
 pub use control::{Control, Snapshot, Status};
+pub use layout::Layout;
+pub use reader::{Decoded, Reader, Unreadable, Writer};
 pub use restore::Start;
 pub use run::{Job, Outcome};

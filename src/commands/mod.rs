@@ -2,9 +2,11 @@
 
 mod aggregate;
 mod dead_letters;
+mod demo;
 mod druid_ingest;
 mod produce;
 mod superset_bootstrap;
+mod view;
 
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ pub fn run(cli: Cli) -> Result<()> {
             Command::Produce(args) => produce::run(&config, &args).await,
             Command::Aggregate(args) => aggregate::run(&config, &args).await,
             Command::DeadLetters(args) => dead_letters::run(&config, &args).await,
+            Command::Demo(args) => demo::run(&config, &args).await,
+            Command::View(args) => view::run(&config, &args).await,
             Command::DruidIngest => druid_ingest::run(&config).await,
             Command::SupersetBootstrap => superset_bootstrap::run(&config).await,
         }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use self::events::Events;
-use self::sending::{Job, Outcome, Shared, now_us};
+pub(super) use self::sending::{Job, Shared};
+use self::sending::{Outcome, now_us};
 use crate::cli::Produce;
 use crate::config::{self, Config, Source};
 use crate::engine::generator::{Pace, Schedule};
@@ -27,6 +28,13 @@ const TOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     check(args)?;
     let source = config.source(args.source.as_deref())?;
+    let (job, about) = prepare(config, source, args).await?;
+    eprintln!("{about}");
+    Watcher::new(config, source, job.writer.tally()).watch(job).await
+}
+
+/// Registers the schema and creates the topic; returns what is left to do, and a line about it.
+pub(super) async fn prepare(config: &Config, source: &Source, args: &Produce) -> Result<(Job, String)> {
     let events = Events::of(source)?;
     let writer = Writer::new(&config.kafka, &source.topic)?;
     let registry = Registry::new(&config.registry)?;
@@ -37,15 +45,13 @@ pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let topic =
         format!("{} ({}{partitions} partition{})", source.topic, if created { "created, " } else { "" }, plural(partitions));
-    eprintln!("writing to {topic}, schema id {schema_id}, seed {seed}");
+    let about = format!("writing to {topic}, schema id {schema_id}, seed {seed}");
     let schedule = schedule(args, now_us());
     if !created {
         warn_of_later(config, source, &cluster, &registry, schedule.time_us(0, now_us())).await;
     }
-    drop(cluster);
-    let watcher = Watcher::new(config, source, writer.tally());
     let pace = pace(args, &schedule, now_us());
-    watcher.watch(Job { events, schema_id, seed, schedule, pace, count: args.count, writer }).await
+    Ok((Job { events, schema_id, seed, schedule, pace, count: args.count, writer }, about))
 }
 
 fn plural(count: i32) -> &'static str {

@@ -1,4 +1,21 @@
-//! The live page: the dashboard and its proof, in a browser.
+//! The live page: a pipeline file's dashboard, and the proof beside it.
+//!
+//! ```text
+//! topics -> watcher (reads) -> picture (pure: streams with their proofs, drawings) -> state (JSON) -> server -> page
+//! ```
+//!
+//! It reads the topics itself and shares nothing with the job but the layout of its columns: no consumer group, nothing written.
 
-#[expect(dead_code, reason = "the server of the page comes next")]
+mod drawing;
 mod page;
+mod picture;
+mod proof;
+mod rows;
+mod server;
+mod state;
+mod stream;
+mod watcher;
+
+pub use server::serve;
+pub use state::{State, Verdict};
+pub use watcher::{States, Watcher};

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("superset", &["config", "error", "http"]),
     ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error"]),
-    ("view", &[]),
+    ("view", &["aggregate", "avro", "config", "engine", "error", "kafka", "letters", "registry"]),
     ("cli", &["aggregate", "config", "error"]),
     (
         "commands",
@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "metrics",
             "registry",
             "superset",
+            "view",
         ],
     ),
 ];

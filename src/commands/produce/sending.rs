@@ -18,7 +18,7 @@ const FLUSH: Duration = Duration::from_secs(40);
 const FLUSH_WHEN_STOPPED: Duration = Duration::from_secs(10);
 
 /// What is to be written.
-pub(super) struct Job {
+pub(in crate::commands) struct Job {
     pub(super) events: Events,
     pub(super) schema_id: u32,
     pub(super) seed: u64,
@@ -31,9 +31,9 @@ pub(super) struct Job {
 }
 
 /// What goes between the thread and its watcher.
-pub(super) struct Shared {
+pub(in crate::commands) struct Shared {
     /// Set by the watcher: make no more events.
-    pub(super) stop: AtomicBool,
+    pub(in crate::commands) stop: AtomicBool,
     /// Set by the thread: the last event's time.
     pub(super) time_us: AtomicI64,
 }
@@ -51,7 +51,7 @@ impl Shared {
 }
 
 /// What was written in the end.
-pub(super) struct Outcome {
+pub(in crate::commands) struct Outcome {
     /// The first and the last event time.
     pub(super) span_us: Option<(i64, i64)>,
     /// Events that the broker has confirmed.
@@ -70,7 +70,7 @@ pub(super) fn now_us() -> i64 {
 
 impl Job {
     /// Makes and writes until the count is reached or the watcher says stop, then waits for the broker's confirmations.
-    pub(super) fn run(mut self, shared: &Shared) -> Result<Outcome> {
+    pub(in crate::commands) fn run(mut self, shared: &Shared) -> Result<Outcome> {
         let span_us = self.write(shared)?;
         let (unconfirmed, tally) = (self.confirm(shared)?, self.writer.tally());
         // Counted before the writer is dropped, which gives up what is still under way.

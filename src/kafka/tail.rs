@@ -1,0 +1,140 @@
+//! Reading topics from their beginning, and going on as they grow.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{Cluster, Context, Ends, client_config, explain};
+use crate::config;
+use crate::error::Result;
+
+/// How often topics and partitions are looked for that were not there.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a question to the broker may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// librdkafka wants a group id even of a consumer that joins no group.
+const SETTINGS: [(&str, &str); 9] = [
+    ("group.id", "pipeline-view"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "earliest"),
+    ("isolation.level", "read_committed"),
+    // The default of a second makes reading eight times slower.
+    ("fetch.queue.backoff.ms", "2"),
+    // Whoever looks on must not take the memory of a job: the default is 64 MiB a partition.
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.message.max.bytes", "262144"),
+    ("fetch.wait.max.ms", "250"),
+];
+
+/// A reader of committed records of several topics: no consumer group, nothing committed. Its calls block.
+pub struct Tail {
+    what: String,
+    context: Context,
+    consumer: BaseConsumer<Context>,
+    cluster: Cluster,
+    topics: Vec<String>,
+    from_ms: Option<i64>,
+    /// How many partitions of each topic are read, in the order of `topics`.
+    partitions: Vec<i32>,
+    /// Where each partition was begun, and where it ended then.
+    begun: BTreeMap<(usize, i32), Ends>,
+    looked_at: Option<Instant>,
+}
+
+impl Tail {
+    /// A reader of these topics, some of which may not be there yet; with `from_ms` only of records with this Kafka timestamp or a
+    /// later one.
+    pub fn new(kafka: &config::Kafka, topics: Vec<String>, from_ms: Option<i64>) -> Result<Self> {
+        let context = Context::default();
+        let what = format!("Kafka at {}, reading {}", kafka.bootstrap_servers, topics.join(", "));
+        let consumer = client_config(kafka, &SETTINGS).create_with_context(context.clone());
+        let consumer = consumer.map_err(|error| explain(&what, &error, &context))?;
+        let partitions = vec![0; topics.len()];
+        let cluster = Cluster::new(kafka, "read_committed")?;
+        Ok(Self { what, context, consumer, cluster, topics, from_ms, partitions, begun: BTreeMap::new(), looked_at: None })
+    }
+
+    fn explain(&self, error: &KafkaError) -> crate::error::Error {
+        explain(&self.what, error, &self.context)
+    }
+
+    /// Takes up topics and partitions that have come to be, if it is time to look again; returns whether some were.
+    pub fn look(&mut self) -> Result<bool> {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
+            return Ok(false);
+        }
+        let mut grown = false;
+        for topic in 0..self.topics.len() {
+            let found = self.cluster.partitions(&self.topics[topic])?.unwrap_or(0);
+            for partition in self.partitions[topic]..found {
+                self.begin(topic, partition)?;
+                self.partitions[topic] = partition + 1;
+                grown = true;
+            }
+        }
+        self.looked_at = Some(Instant::now());
+        Ok(grown)
+    }
+
+    fn begin(&mut self, topic: usize, partition: i32) -> Result<()> {
+        let name = self.topics[topic].clone();
+        let ends = self.cluster.partition_ends(&name, partition)?;
+        let failed = |error: KafkaError| self.explain(&error);
+        let mut low = ends.low;
+        if let Some(from_ms) = self.from_ms {
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition_offset(&name, partition, Offset::Offset(from_ms)).map_err(failed)?;
+            let answer = self.consumer.offsets_for_times(asked, TIMEOUT).map_err(failed)?;
+            low = match answer.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
+                Some(Offset::Offset(offset)) => offset.max(low),
+                _ => ends.high,
+            };
+        }
+        let mut added = TopicPartitionList::new();
+        added.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(failed)?;
+        self.consumer.incremental_assign(&added).map_err(failed)?;
+        self.begun.insert((topic, partition), Ends { low, high: ends.high });
+        Ok(())
+    }
+
+    /// The next record, with the place of its topic in the list that [`Tail::new`] was given; `None`: none came in this time.
+    ///
+    /// # Errors
+    /// The broker is away, or refuses. librdkafka connects again by itself: reading goes on with the next call.
+    pub fn poll(&self, wait: Duration) -> Result<Option<(usize, BorrowedMessage<'_>)>> {
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Err(error)) => Err(self.explain(&error)),
+            Some(Ok(record)) => Ok(self.topics.iter().position(|topic| topic == record.topic()).map(|topic| (topic, record))),
+        }
+    }
+
+    /// Whether records of this partition were there before those that are read: deleted by retention, or left out by the time.
+    pub fn begins_late(&self, topic: usize, partition: i32) -> bool {
+        self.begun.get(&(topic, partition)).is_some_and(|ends| ends.low > 0)
+    }
+
+    /// Whether the topics that are there were taken up.
+    pub fn has_begun(&self) -> bool {
+        self.looked_at.is_some()
+    }
+
+    /// How many offsets of those that were there at the start are read, and how many there were.
+    pub fn progress(&self) -> (i64, i64) {
+        let positions = self.consumer.position().ok();
+        let position = |topic: usize, partition: i32| {
+            let found = positions.as_ref()?.find_partition(&self.topics[topic], partition)?;
+            if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
+        };
+        self.begun.iter().fold((0, 0), |(done, all), ((topic, partition), ends)| {
+            let read = position(*topic, *partition).unwrap_or(ends.low).clamp(ends.low, ends.high.max(ends.low));
+            (done + read - ends.low, all + (ends.high - ends.low).max(0))
+        })
+    }
+}

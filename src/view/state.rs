@@ -1,0 +1,170 @@
+//! What the page draws, as JSON. All times are milliseconds since 1970.
+
+use serde::Serialize;
+
+use super::proof::What;
+
+/// So many differences are told one by one.
+pub const SHOWN: usize = 20;
+
+/// `GET /state`, and each event of `GET /events`.
+#[derive(Debug, Clone, Serialize)]
+pub struct State {
+    /// The dashboard's title.
+    pub title: String,
+    /// The clock when this was made.
+    pub now: i64,
+    /// Whether events are made up and the broker is in memory.
+    pub demo: bool,
+    /// Kafka's address.
+    pub broker: String,
+    /// The schema registry's address.
+    pub registry: String,
+    /// The topics that events come in on.
+    pub source: String,
+    /// The topics that rows are written to.
+    pub sink: String,
+    /// As long as records are read that were there at the start.
+    pub reading: Option<Reading>,
+    /// Records of the sources.
+    pub events: u64,
+    /// Events a second, of the last ten seconds.
+    pub rate: f64,
+    /// The time up to which all events are taken to have arrived.
+    pub watermark: Option<i64>,
+    /// Windows with events but no row.
+    pub open_windows: usize,
+    /// Late records.
+    pub late: u64,
+    /// Dead letters of any cause.
+    pub dead_letters: u64,
+    /// Cells that could be judged.
+    pub cells: u64,
+    /// Of them those whose raw records come to what their row says.
+    pub equal: u64,
+    /// In one word.
+    pub verdict: Verdict,
+    /// Cells that cannot be judged yet.
+    pub waiting: u64,
+    /// Cells that cannot be judged at all: some of their records or rows are no longer in the topics.
+    pub left_out: u64,
+    /// The first [`SHOWN`] differences.
+    pub differences: Vec<Difference>,
+    /// Why the rest may be out of date.
+    pub trouble: Option<String>,
+    /// The dashboard's charts, row by row.
+    pub charts: Vec<Chart>,
+}
+
+/// How far reading the topics has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// Offsets read.
+    pub done: i64,
+    /// Offsets that were there at the start.
+    pub all: i64,
+}
+
+/// The proof in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing could be judged yet.
+    Waiting,
+    /// Every cell that could be judged is equal.
+    Equal,
+    /// Some cell is not.
+    Differs,
+}
+
+/// A cell that is not equal.
+#[derive(Debug, Clone, Serialize)]
+pub struct Difference {
+    /// The topic its row is in, or should be.
+    pub sink: String,
+    /// Window start.
+    pub window: i64,
+    /// The group.
+    pub group: String,
+    /// What is wrong.
+    pub what: What,
+    /// Each measure.
+    pub measures: Vec<Measure>,
+}
+
+/// A measure of a cell that is not equal.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measure {
+    /// Its name.
+    pub name: String,
+    /// What the raw records come to.
+    pub raw: Option<String>,
+    /// What the sink says.
+    pub aggregate: Option<String>,
+}
+
+/// A chart with its data.
+#[derive(Debug, Clone, Serialize)]
+pub struct Chart {
+    /// Its title.
+    pub title: String,
+    /// Its row on the dashboard, from 0.
+    pub row: usize,
+    /// Its width, in twelfths of the row.
+    pub width: u8,
+    /// The datasource it reads.
+    pub datasource: String,
+    /// What it shows, as SQL has it.
+    pub metric: String,
+    /// What is drawn.
+    #[serde(flatten)]
+    pub data: Data,
+}
+
+/// What a chart draws.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Data {
+    /// Filled lines over time.
+    Area {
+        /// The length of a bucket, ms.
+        grain: i64,
+        /// Buckets are level stretches.
+        step: bool,
+        /// Series upon series.
+        stack: bool,
+        /// The start of each bucket, without holes.
+        times: Vec<i64>,
+        /// One value a bucket in each.
+        series: Vec<Series>,
+        /// From here on, events are still to come.
+        open_from: Option<i64>,
+    },
+    /// A circle cut in shares.
+    Pie {
+        /// The shares, the largest first.
+        slices: Vec<Slice>,
+    },
+}
+
+/// A line of a chart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// The dimensions' values.
+    pub name: String,
+    /// The dashboard's color for it.
+    pub color: Option<String>,
+    /// One value a bucket.
+    pub values: Vec<Option<f64>>,
+}
+
+/// A share.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Slice {
+    /// The dimensions' values.
+    pub name: String,
+    /// The dashboard's color for it.
+    pub color: Option<String>,
+    /// Its size.
+    pub value: f64,
+}
