@@ -2,6 +2,7 @@
 //! decoded by apache-avro against the registry's schemas, and sums computed in a few lines of their own.
 
 mod avro;
+mod browser;
 mod gate;
 mod line;
 mod process;
@@ -10,6 +11,7 @@ mod sums;
 mod topics;
 
 pub use avro::{Decoder, Fields, encode};
+pub use browser::Browser;
 pub use gate::Gate;
 pub use line::Line;
 pub use process::{Ended, Running};

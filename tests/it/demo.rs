@@ -1,0 +1,153 @@
+//! `pipeline demo`, and its page as a person sees it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
+
+use crate::harness::{Browser, Isolation, Running, Topics, block_on, wait_for};
+
+/// No demo takes longer to get anywhere, even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Three stores, 119 minutes and more.
+const CELLS: u64 = 357;
+
+struct Demo {
+    running: Running,
+    page: String,
+    broker: String,
+}
+
+impl Demo {
+    /// Starts a demonstration on a port of its own, and returns when it has told its addresses.
+    fn start(arguments: &[&str]) -> Self {
+        let folder = std::env::temp_dir();
+        let running = Running::start(&folder, &[&["demo", "--listen", "127.0.0.1:0"], arguments].concat(), &[]);
+        let (page, broker) = wait_for("the addresses", LIMIT, || {
+            let said = running.stdout();
+            let broker = said.lines().find_map(|line| line.strip_prefix("broker "))?.trim().to_owned();
+            Some((said.lines().next()?.to_owned(), broker))
+        });
+        Self { running, page, broker }
+    }
+
+    fn state(&self) -> Value {
+        let text = block_on(async { reqwest::get(format!("{}state", self.page)).await?.text().await }).expect("the state");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, LIMIT, || Some(self.state()).filter(&is_so))
+    }
+
+    fn wait_for_the_proof(&self) -> Value {
+        self.wait_until("the proof", |state| state["verdict"] == "equal" && state["cells"].as_u64() >= Some(CELLS))
+    }
+
+    /// Writes the last row of the sink again, with another sum.
+    fn alter_a_row(&self) {
+        let topics = Topics::new(&self.broker);
+        let mut row = topics.read("SALES_AGGREGATE", Isolation::Committed).pop().expect("rows");
+        let value = row.value.as_mut().expect("a value");
+        // The last byte is the sum's last: a varint's, so its second bit is a bit of the sum.
+        *value.last_mut().expect("bytes") ^= 2;
+        let producer: BaseProducer = topics.config().create().expect("a producer");
+        let record = BaseRecord::to("SALES_AGGREGATE").key(row.key.as_deref().unwrap_or_default()).payload(&value[..]);
+        producer.send(record).map_err(|(error, _)| error).expect("sent");
+        producer.flush(LIMIT).expect("delivered");
+    }
+}
+
+#[test]
+fn it_proves_two_hours_of_history_and_ends_by_itself() {
+    let demo = Demo::start(&["--for", "8s"]);
+    let state = demo.wait_for_the_proof();
+    assert_eq!((&state["equal"], &state["differences"]), (&state["cells"], &Value::Array(Vec::new())), "{state}");
+    assert!(state["events"].as_u64() >= Some(7_200), "{}", state["events"]);
+    let titles: Vec<&str> = state["charts"].as_array().unwrap().iter().map(|chart| chart["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["Superset aggregated sales", "stores_shares_sales", "Flink Aggregated Sales"]);
+    let events = state["events"].as_u64();
+    demo.wait_until("live events", |state| state["events"].as_u64() > events);
+    let ended = demo.running.wait(LIMIT).expect(0);
+    assert!(ended.stdout.contains(" cells equal") && !ended.stdout.contains("FAILED"), "{}", ended.stdout);
+}
+
+#[test]
+fn one_altered_row_turns_it_red() {
+    let demo = Demo::start(&["--for", "12s"]);
+    demo.wait_for_the_proof();
+    demo.alter_a_row();
+    let state = demo.wait_until("the difference", |state| state["verdict"] == "differs");
+    let difference = &state["differences"][0];
+    assert_eq!(difference["what"], "twice", "{difference}");
+    assert_eq!(difference["measures"][0]["name"], "aggregated_sales");
+    demo.running.wait(LIMIT).expect(2).says(&["PROOF FAILED"]);
+}
+
+#[test]
+fn it_ends_when_asked_and_leaves_nothing() {
+    let demo = Demo::start(&[]);
+    demo.wait_for_the_proof();
+    demo.running.terminate();
+    let ended = demo.running.wait(LIMIT).expect(0);
+    assert!(ended.took < LIMIT);
+    for address in [demo.page.trim_start_matches("http://").trim_end_matches('/'), &demo.broker] {
+        assert!(std::net::TcpStream::connect(address).is_err(), "{address} is still there");
+    }
+}
+
+/// The page: the sizes (pixels) and themes it is looked at in.
+const LOOKS: [(u32, u32, &str); 4] = [(1900, 1300, "light"), (1900, 1300, "dark"), (360, 780, "light"), (360, 780, "dark")];
+
+#[test]
+#[ignore = "needs tests/stack/install --browser"]
+fn its_page_is_full_at_once_moves_and_turns_red() {
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
+    std::fs::create_dir_all(&pictures).unwrap();
+    let browser = Browser::start();
+    let begin = Instant::now();
+    let demo = Demo::start(&[]);
+    browser.open(&demo.page);
+    wait_for("full charts", LIMIT, || {
+        let shown = browser.eval("document.documentElement.dataset.verdict + document.documentElement.dataset.drawn");
+        (shown == "equal3").then_some(())
+    });
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "full charts after {took:?}");
+    println!("full charts {took:?} after the start");
+
+    let number = |id: &str| browser.eval(&format!("document.getElementById('{id}').textContent"));
+    let (events, moved) = (number("events"), Instant::now());
+    wait_for("the numbers to move", Duration::from_secs(3), || (number("events") != events).then_some(()));
+    println!("numbers moved after {:?}", moved.elapsed());
+
+    for (width, height, theme) in LOOKS {
+        browser.wear(width, height, theme);
+        wait_for("the charts to fit", LIMIT, || {
+            let wide = browser.eval("document.documentElement.scrollWidth").as_u64()?;
+            let drawn =
+                browser.eval("document.querySelectorAll('.main-svg').length > 0 && document.documentElement.dataset.drawn");
+            (wide <= u64::from(width) && drawn == "3").then_some(())
+        });
+        browser.screenshot(&pictures.join(format!("demo-{width}-{theme}.png")));
+    }
+
+    demo.alter_a_row();
+    wait_for("the page to turn red", LIMIT, || {
+        (browser.eval("document.documentElement.dataset.verdict") == "differs").then_some(())
+    });
+    assert_eq!(browser.eval("document.querySelectorAll('#differing tbody tr').length"), 1);
+    browser.wear(1900, 1300, "light");
+    browser.screenshot(&pictures.join("demo-differs.png"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    let memory = demo.running.peak_memory();
+    println!("peak memory {memory} MB");
+    assert!(memory < 150, "{memory} MB");
+
+    demo.running.terminate();
+    demo.running.wait(LIMIT).expect(0);
+    wait_for("the page to say so", LIMIT, || {
+        (browser.eval("document.documentElement.dataset.connection") == "lost").then_some(())
+    });
+}
