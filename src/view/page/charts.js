@@ -12,7 +12,7 @@ const ROWS = 60;
 const NAMED = 12;
 const MODES = { lines: 'Lines', stack: 'Stack', share: 'Share' };
 
-const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, showAxisDragHandles: false, scrollZoom: false };
+const CONFIG = { displayModeBar: false, showTips: false, responsive: false, doubleClick: false, showAxisDragHandles: false, scrollZoom: false };
 
 const KINDS = { area, pie };
 
@@ -33,22 +33,35 @@ function make(name, className = '', text = '') {
 function theme() {
   const style = getComputedStyle(root);
   const color = (name) => style.getPropertyValue(name).trim();
-  return { card: color('--card'), text: color('--text'), soft: color('--soft'), line: color('--line'), font: style.fontFamily };
+  return {
+    card: color('--card'), text: color('--text'), soft: color('--soft'), line: color('--line'), font: style.fontFamily,
+    dark: root.dataset.theme === 'dark',
+  };
 }
 
 function colorOf(group, wears) {
-  if (group.color) return wears.card === '#ffffff' ? group.color : visible(group.color, wears.card);
+  if (group.color) return wears.dark ? visible(group.color, wears.card) : group.color;
   if (!places.has(group.name)) places.set(group.name, places.size % PALETTE.length);
   return visible(PALETTE[places.get(group.name)], wears.card);
 }
 
 // ---- Kinds: from a chart to what Plotly draws
 
-/** The buckets that can be seen: all, or those the reader zoomed to. */
+const named = (group) => (group.name === '' ? '(empty)' : group.name);
+
+/** From the first to the last time of all charts with this grain: the same minutes stand under each other. */
+function whole(grain) {
+  const alike = cards.map((card) => card.chart).filter((chart) => chart.times?.length && chart.grain === grain);
+  const ends = alike.map((chart) => chart.times.at(-1) + (chart.step ? grain : 0));
+  return [Math.min(...alike.map((chart) => chart.times[0])), Math.max(...ends)];
+}
+
+/** The time and the buckets that can be seen: all, or what the reader zoomed to. */
 function seen(card) {
   const { times, grain } = card.chart;
-  const whole = [times[0], times.at(-1) + (card.chart.step ? grain : 0)];
-  const range = card.zoom ? [Math.max(card.zoom[0], whole[0]), Math.min(card.zoom[1], whole[1])] : whole;
+  const [begin, end] = whole(grain);
+  const zoomed = card.zoom ? [Math.max(card.zoom[0], begin), Math.min(card.zoom[1], end)] : [begin, end];
+  const range = zoomed[0] < zoomed[1] ? zoomed : [begin, end];
   const first = Math.max(0, times.findLastIndex((time) => time <= range[0]));
   const last = Math.max(first, times.findLastIndex((time) => time < range[1]));
   return { range, first, last };
@@ -96,7 +109,7 @@ function labels(series, card, view, span, height, wears) {
     above = heights[index];
   }
   return series.map((one, index) => ({
-    text: escaped(short(one.name, 10)), x: 1, xref: 'paper', xanchor: 'left', xshift: 5, y: heights[index] / height, yref: 'paper',
+    text: escaped(short(named(one), 10)), x: 1, xref: 'paper', xanchor: 'left', xshift: 5, y: heights[index] / height, yref: 'paper',
     yanchor: 'middle', showarrow: false, font: { size: 12, color: wears.text },
   }));
 }
@@ -104,7 +117,7 @@ function labels(series, card, view, span, height, wears) {
 /** What lies over the buckets of windows that are still open: a veil, and its name above it. */
 function veil(card, view, wears) {
   const open = card.chart.open_from;
-  if (open === null || open === undefined || open >= view.range[1]) return {};
+  if (open === null || open === undefined || open >= view.range[1]) return { shapes: [], annotations: [] };
   const from = Math.max(open, view.range[0]);
   const edge = { type: 'line', x0: from, x1: from, yref: 'paper', y0: 0, y1: 1, line: { color: wears.soft, width: 1, dash: 'dot' } };
   const cover = { type: 'rect', x0: from, x1: view.range[1], yref: 'paper', y0: 0, y1: 1, line: { width: 0 },
@@ -121,18 +134,19 @@ function area(card, wears) {
   if (!chart.times.length || !series.length) return null;
   const { width, height } = card.size;
   const view = seen(card);
+  const stroke = width / (view.last - view.first + 1) < 3 ? 1 : 1.6;
   const upright = reach(series, mode, view.first, view.last);
-  const longest = series.length > NAMED ? 0 : Math.max(...series.map((one) => [...short(one.name, 10)].length));
+  const longest = series.length > NAMED ? 0 : Math.max(...series.map((one) => [...short(named(one), 10)].length));
   const margin = { l: 46, r: 14 + Math.ceil(longest * 7.6), t: 18, b: 26 };
   // The last bucket is a stretch as the others are: its value stands once more at its end.
   const times = chart.step ? [...chart.times, chart.times.at(-1) + chart.grain] : chart.times;
   const traces = series.map((one) => {
     const color = colorOf(one, wears);
-    const stacked = { stackgroup: 'all', groupnorm: mode === 'share' ? 'percent' : '', stackgaps: 'infer zero', fillcolor: faded(color, 0.22) };
+    const stacked = { stackgroup: 'all', groupnorm: mode === 'share' ? 'percent' : '', stackgaps: 'infer zero', fillcolor: faded(color, wears.dark ? 0.32 : 0.22) };
     return {
-      type: 'scatter', mode: 'lines', name: escaped(one.name), hoverinfo: 'skip', x: times,
+      type: 'scatter', mode: 'lines', name: escaped(named(one)), hoverinfo: 'skip', x: times,
       y: chart.step ? [...one.values, one.values.at(-1)] : one.values,
-      line: { shape: chart.step ? 'hv' : 'linear', width: 1.6, color },
+      line: { shape: chart.step ? 'hv' : 'linear', width: stroke, color },
       ...(mode === 'lines' ? {} : stacked),
     };
   });
@@ -152,10 +166,11 @@ function area(card, wears) {
         range: upright, fixedrange: true, gridcolor: wears.line, zeroline: false, nticks: 6, tickformat: mode === 'share' ? '.0f' : '~s',
         ticksuffix: mode === 'share' ? '%' : '',
       },
-      shapes: over.shapes ?? [],
-      annotations: [...(over.annotations ?? []), ...names],
+      shapes: over.shapes,
+      annotations: [...over.annotations, ...names],
     },
     groups: chart.series,
+    note: over.shapes.length ? 'Lighter: window still open, more may come' : '',
   };
 }
 
@@ -164,16 +179,21 @@ function pie(card, wears) {
   const slices = [...card.chart.slices].sort((a, b) => (b.value ?? 0) - (a.value ?? 0));
   const shown = slices.filter((slice) => slice.value > 0 && !card.hidden.has(slice.name));
   if (!shown.length) return null;
+  const narrow = card.size.width < 280;
+  const name = shown.length > NAMED ? '' : '<b>%{text}</b><br>';
   return {
     traces: [{
-      type: 'pie', labels: shown.map((slice) => escaped(slice.name)), values: shown.map((slice) => slice.value), sort: false, direction: 'clockwise',
-      texttemplate: shown.length > NAMED ? '%{percent:.1%}' : '<b>%{label}</b><br>%{percent:.2%}', textposition: 'outside', automargin: true,
-      hovertemplate: '%{label}: %{value:,.2~f} (%{percent:.2%})<extra></extra>',
+      // Plotly adds slices of one label up, so the labels are numbers; the names, which may be shortened, are texts.
+      type: 'pie', labels: shown.map((_, index) => index), values: shown.map((slice) => slice.value), sort: false, direction: 'clockwise',
+      text: shown.map((slice) => escaped(short(named(slice), narrow ? 7 : 12))), texttemplate: `${name}%{percent:${narrow ? '.1%' : '.2%'}}`,
+      textposition: narrow ? 'inside' : 'outside', insidetextorientation: 'horizontal', automargin: true,
+      customdata: shown.map((slice) => `${escaped(named(slice))}: ${number(slice.value)}`),
+      hovertemplate: '%{customdata[0]} (%{percent:.2%})<extra></extra>',
       marker: { colors: shown.map((slice) => colorOf(slice, wears)), line: { color: wears.card, width: 2 } },
     }],
     layout: { margin: { l: 8, r: 8, t: 12, b: 12 } },
-    groups: slices,
-    whole: shown.reduce((sum, slice) => sum + slice.value, 0),
+    groups: card.chart.slices,
+    note: `Total ${number(shown.reduce((sum, slice) => sum + slice.value, 0))}`,
   };
 }
 
@@ -218,9 +238,15 @@ function build(chart, index) {
   card.legend = make('ul', 'legend');
   card.note = make('p', 'note');
   card.table = make('details', 'table');
-  card.table.append(make('summary', '', 'Data as a table'), make('div', 'scroll'));
+  const rows = make('div', 'scroll');
+  rows.tabIndex = 0;
+  rows.setAttribute('role', 'region');
+  rows.setAttribute('aria-label', `${chart.title}, data`);
+  card.table.append(make('summary', '', 'Data as a table'), rows);
   card.table.addEventListener('toggle', () => table(card));
-  card.box.append(card.head, card.stage, card.legend, card.note, card.table);
+  card.foot = make('div', 'under');
+  card.foot.append(card.legend, card.note, card.table);
+  card.box.append(card.head, card.stage, card.foot);
   if (chart.times) point(card);
   return card;
 }
@@ -238,7 +264,8 @@ function legend(card, groups, wears) {
     card.legend.replaceChildren(...groups.map((group) => {
       const [item, button] = [make('li'), make('button')];
       button.type = 'button';
-      button.append(make('span', 'swatch'), make('span', 'name', group.name), make('span', 'value'));
+      button.title = `Hide or show ${named(group)}`;
+      button.append(make('span', 'swatch'), make('span', 'name', named(group)), make('span', 'value'));
       button.addEventListener('click', () => {
         if (!card.hidden.delete(group.name)) card.hidden.add(group.name);
         draw(card);
@@ -260,10 +287,10 @@ function describe(card) {
   const { chart } = card;
   if (!chart.times?.length) return `${chart.title}: ${chart.metric}. The table below has the figures.`;
   const { range } = seen(card);
-  const names = chart.series.map((one) => one.name).slice(0, NAMED).join(', ');
+  const names = chart.series.slice(0, NAMED).map(named).join(', ');
   const each = period(chart.grain) === 'window' ? span(chart.grain) : period(chart.grain);
   return `${chart.title}: ${chart.metric} for each ${each} from ${moment(range[0], chart.grain)} to ${moment(range[1], chart.grain)}, by ${names}. `
-    + 'The table below has the figures; the arrow keys read single ones.';
+    + 'The table below has the figures; the arrow keys show single ones.';
 }
 
 function heads(card, figure) {
@@ -271,9 +298,7 @@ function heads(card, figure) {
   card.head.querySelector('.metric').textContent = `${chart.metric ?? ''}${chart.datasource ? ` of ${chart.datasource}` : ''}`;
   for (const button of card.head.querySelectorAll('[data-mode]')) button.setAttribute('aria-pressed', String(button.dataset.mode === card.mode));
   card.reset.hidden = !card.zoom;
-  const open = chart.open_from !== null && chart.open_from !== undefined;
-  const notes = { veil: open ? 'Lighter at the right: windows still open, more events may come. The rest is closed.' : '' };
-  card.note.textContent = figure?.whole === undefined ? notes.veil : `Total ${number(figure.whole)}`;
+  card.note.textContent = figure?.note ?? '';
   card.plot.setAttribute('aria-label', describe(card));
 }
 
@@ -288,7 +313,7 @@ function draw(card) {
   const { chart } = card;
   const wears = theme();
   card.size = { width: card.plot.clientWidth, height: card.plot.clientHeight };
-  const key = JSON.stringify([chart, card.mode, card.zoom, [...card.hidden], card.size, wears.card, Boolean(window.Plotly)]);
+  const key = JSON.stringify([chart, card.mode, card.zoom, [...card.hidden], card.size, wears.card, Boolean(window.Plotly), chart.times?.length ? whole(chart.grain) : 0]);
   if (key === card.drawn || !card.size.width) return;
   card.drawn = key;
   const kind = KINDS[chart.kind];
@@ -331,7 +356,8 @@ function point(card) {
     const axis = card.plot._fullLayout?.xaxis;
     const inside = axis && event.clientX - card.plot.getBoundingClientRect().left - axis._offset;
     if (!axis || inside < 0 || inside > axis._length) return null;
-    return card.chart.times.findLastIndex((time) => time <= axis.p2c(inside) + (card.chart.step ? 0 : card.chart.grain / 2));
+    const pointed = axis.p2c(inside) + (card.chart.step ? 0 : card.chart.grain / 2);
+    return card.chart.times.findLast((time) => time <= pointed && pointed < time + card.chart.grain) ?? null;
   };
   card.stage.addEventListener('pointermove', (event) => { card.at = at(event); read(card); });
   card.stage.addEventListener('pointerdown', (event) => { card.at = at(event); read(card); });
@@ -340,10 +366,11 @@ function point(card) {
   card.plot.addEventListener('keydown', (event) => {
     if (!card.figure) return;
     const { first, last } = seen(card);
-    const now = card.at ?? last + 1;
+    const { times } = card.chart;
+    const now = card.at === null ? last + 1 : times.indexOf(card.at);
     const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: first, End: last, Escape: null }[event.key];
     if (to === undefined) return;
-    card.at = to === null ? null : Math.min(last, Math.max(first, to));
+    card.at = to === null ? null : times[Math.min(last, Math.max(first, to))];
     event.preventDefault();
     read(card);
   });
@@ -358,9 +385,11 @@ function line(name, value, color) {
 }
 
 function read(card) {
-  const { chart, at } = card;
+  const { chart } = card;
   const axis = card.plot._fullLayout?.xaxis;
-  const shown = card.figure && axis && chart.times && at !== null && at >= 0 && at < chart.times.length;
+  // The bucket is kept by its time: its place changes when older ones go.
+  const at = card.at === null ? -1 : chart.times.indexOf(card.at);
+  const shown = card.figure && axis && at >= 0;
   card.readout.hidden = card.band.hidden = !shown;
   if (!shown) return;
   const wears = theme();
@@ -371,7 +400,7 @@ function read(card) {
   const sum = series.reduce((all, one) => all + (one.values[at] ?? 0), 0);
   const share = (value) => (card.mode === 'share' && sum && value !== null ? ` (${((value / sum) * 100).toFixed(1)}%)` : '');
   const most = series.length > NAMED ? [...series].sort((a, b) => (b.values[at] ?? 0) - (a.values[at] ?? 0)).slice(0, NAMED) : series;
-  const lines = most.map((one) => line(one.name, number(one.values[at]) + share(one.values[at]), colorOf(one, wears)));
+  const lines = most.map((one) => line(named(one), number(one.values[at]) + share(one.values[at]), colorOf(one, wears)));
   if (series.length > most.length) lines.push(line(`and ${series.length - most.length} more`, '', ''));
   card.readout.replaceChildren(make('p', 'when', `${moment(from, chart.grain)}${until}${open ? ' · open' : ''}`), ...lines, line('Total', number(sum), ''));
   place(card, axis, from);
@@ -397,7 +426,7 @@ function rowsOf(card) {
     const slices = [...chart.slices].sort((a, b) => (b.value ?? 0) - (a.value ?? 0)).slice(0, ROWS);
     return {
       names: ['Group', chart.metric ?? 'Value', 'Share'],
-      rows: slices.map((slice) => [slice.name, number(slice.value), all ? `${((slice.value / all) * 100).toFixed(2)}%` : '–']),
+      rows: slices.map((slice) => [named(slice), number(slice.value), all ? `${((slice.value / all) * 100).toFixed(2)}%` : '–']),
     };
   }
   const open = chart.open_from ?? Infinity;
@@ -408,7 +437,7 @@ function rowsOf(card) {
     const when = `${moment(chart.times[at], chart.grain)}${chart.times[at] >= open ? ' (open)' : ''}`;
     return [when, ...values.map(number), number(values.reduce((sum, value) => sum + (value ?? 0), 0))];
   });
-  return { names: ['From', ...chart.series.map((one) => one.name), 'Total'], rows };
+  return { names: ['From', ...chart.series.map(named), 'Total'], rows };
 }
 
 function row(texts, name, scope) {
@@ -421,17 +450,32 @@ function row(texts, name, scope) {
   return line;
 }
 
-/** Made anew with new data, but only while it is open. */
+/** Kept up with the data, but only while it is open. Cells stay, so that the place scrolled to and what is selected do too. */
 function table(card) {
   const place = card.table.querySelector('.scroll');
-  if (!card.table.open) return place.replaceChildren();
-  if (!card.chart.times && !card.chart.slices) return place.replaceChildren(make('p', '', 'No data that this page can read.'));
+  if (!card.table.open) {
+    place.replaceChildren();
+    return;
+  }
+  if (!card.chart.times && !card.chart.slices) {
+    place.replaceChildren(make('p', '', 'No data that this page can read.'));
+    return;
+  }
   const { names, rows } = rowsOf(card);
-  const [whole, head, body] = [make('table'), make('thead'), make('tbody')];
-  whole.append(make('caption', 'unseen', card.chart.title), head, body);
-  head.append(row(names, 'th', 'col'));
-  body.append(...rows.map((texts) => row(texts, 'td', 'row')));
-  return place.replaceChildren(whole);
+  const shape = JSON.stringify([names, rows.length]);
+  if (place.dataset.shape !== shape || !place.firstChild) {
+    place.dataset.shape = shape;
+    const [whole, head, body] = [make('table'), make('thead'), make('tbody')];
+    whole.append(make('caption', 'unseen', card.chart.title), head, body);
+    head.append(row(names, 'th', 'col'));
+    body.append(...rows.map((texts) => row(texts, 'td', 'row')));
+    place.replaceChildren(whole);
+  }
+  const { rows: lines } = place.querySelector('tbody');
+  rows.forEach((texts, line) => texts.forEach((text, column) => {
+    const cell = lines[line].cells[column];
+    if (cell.textContent !== text) cell.textContent = text;
+  }));
 }
 
 // ---- The board
@@ -452,7 +496,7 @@ function rebuild(charts) {
   cards.forEach((card) => sizes.observe(card.stage));
 }
 
-const sizes = new ResizeObserver(() => cards.forEach(draw));
+const sizes = new ResizeObserver(() => requestAnimationFrame(() => cards.forEach(draw)));
 
 /** Puts the charts of a state onto the page. The cards stay as long as the dashboard has the same ones. */
 export function show(charts) {
@@ -461,10 +505,8 @@ export function show(charts) {
     layout = now;
     rebuild(charts);
   }
-  cards.forEach((card, index) => {
-    card.chart = charts[index];
-    draw(card);
-  });
+  cards.forEach((card, index) => { card.chart = charts[index]; });
+  cards.forEach(draw);
 }
 
 root.addEventListener('theme', () => cards.forEach(draw));

@@ -1,7 +1,7 @@
 // The page: the state comes in, its figures, its proof and its charts go onto the page. The charts themselves are in charts.js.
 
 import { show } from './charts.js';
-import { clock, count, day, digits, moment, number, period, span } from './format.js';
+import { clock, count, day, digits, number, period, span } from './format.js';
 
 const root = document.documentElement;
 const element = (id) => document.getElementById(id);
@@ -37,7 +37,8 @@ const SIGNS = {
   differs: 'M7 7l10 10M17 7L7 17',
 };
 
-const GROUNDS = { equal: '#14713d', waiting: '#8a5a00', differs: '#b3191e' };
+/** The icon's colours: of the ground and of the sign. */
+const COLORS = { equal: ['#14713d', '#ffffff'], waiting: ['#f2b01e', '#2b1d00'], differs: ['#b3191e', '#ffffff'] };
 
 const ANNOUNCED = {
   equal: 'All cells that can be judged are equal.',
@@ -58,12 +59,14 @@ function verdict() {
   return SIGNS[state.verdict] ? state.verdict : 'waiting';
 }
 
-/** "minute" where all windows of the aggregate are known to be that long, else "window". */
-function unit() {
+/** The length of the aggregate's windows in milliseconds, as far as the charts tell: 0 if they do not. */
+function grain() {
   const sinks = state.sink.split(',').map((sink) => sink.trim());
   const grains = state.charts.filter((chart) => chart.grain && sinks.includes(chart.datasource)).map((chart) => chart.grain);
-  return grains.length && sinks.length === 1 && grains.every((grain) => grain === grains[0]) ? period(grains[0]) : 'window';
+  return sinks.length === 1 && grains.every((one) => one === grains[0]) ? grains[0] ?? 0 : 0;
 }
+
+const unit = () => period(grain());
 
 function headline(shown) {
   const differing = state.cells - state.equal;
@@ -74,24 +77,25 @@ function headline(shown) {
 
 function meaning(shown) {
   if (shown === 'equal') return `Every closed ${unit()} recomputed from the raw events = the aggregate.`;
-  if (shown === 'differs') return 'Recomputed from the raw events, the aggregate should be another. What differs stands below.';
-  if (!state.reading) return `Nothing can be judged yet: the first ${unit()} is still open.`;
+  if (shown === 'differs') return 'The aggregate is not what the raw events give. The table below shows where.';
+  if (!state.reading) return `Nothing can be judged before the first ${unit()} is closed and its row is there.`;
   const { done, all } = state.reading;
   const equal = state.cells > 0 ? ` So far ${number(state.equal)} of ${count(state.cells, 'cell')} equal.` : '';
   return `${number(done)} of ${count(all, 'record')} read.${equal}`;
 }
 
 function icon(shown) {
-  const path = `<path d="${SIGNS[shown]}" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round" stroke-linejoin="round"/>`;
-  const image = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="${GROUNDS[shown]}"/>${path}</svg>`;
-  return `data:image/svg+xml,${encodeURIComponent(image)}`;
+  const [ground, sign] = COLORS[shown];
+  const path = `<path d="${SIGNS[shown]}" fill="none" stroke="${sign}" stroke-width="3" stroke-linecap="round" stroke-linejoin="round"/>`;
+  const square = `<rect width="24" height="24" rx="6" fill="${ground}"/>`;
+  return `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">${square}${path}</svg>`)}`;
 }
 
 /** The tab: its title and its icon. It is kept up in a hidden tab too, where it is all that can be seen. */
 function tab() {
   const shown = verdict();
   const word = { equal: '✓ equal', waiting: '… waiting', differs: '✗ differs' }[shown];
-  const title = connection === 'lost' ? `⚠ not connected · ${state.title}` : `${word} · ${state.title}`;
+  const title = `${connection === 'lost' ? '⚠ not connected' : state.trouble ? '⚠ not fresh' : word} · ${state.title}`;
   if (document.title !== title) document.title = title;
   if (root.dataset.verdict === shown) return;
   root.dataset.verdict = shown;
@@ -103,7 +107,8 @@ function proof() {
   const shown = verdict();
   element('sign').setAttribute('d', SIGNS[shown]);
   say('verdict', headline(shown));
-  say('meaning', meaning(shown));
+  const fresh = root.dataset.fresh === 'yes' ? '' : `As of ${clock(state.now)}: `;
+  say('meaning', fresh + meaning(shown));
   say('cells', number(state.cells));
   say('equal', number(state.equal));
   say('waiting', number(state.waiting));
@@ -119,32 +124,37 @@ function proof() {
 
 let differences = '[]';
 
+/** The time of a window, with the day if it is not today. */
+function when(time) {
+  return `${day(time) === day(state.now) ? '' : `${day(time)}, `}${clock(time, grain())}`;
+}
+
 /** One row a measure; what is the same for all measures of a cell stands beside the first. */
-function rows(difference, manySinks) {
+function rows(difference, columns) {
   const measures = difference.measures.length ? difference.measures : [{ name: '–', raw: null, aggregate: null }];
   return measures.map((measure, index) => {
     const row = make('tr');
     if (index === 0) {
-      const window = make('th', moment(difference.window, 0));
+      const window = make('th', when(difference.window));
       window.scope = 'row';
       const cells = [window, make('td', difference.group), make('td', difference.what, 'what')];
-      if (manySinks) cells.splice(1, 0, make('td', difference.sink));
+      if (columns.sink) cells.splice(1, 0, make('td', difference.sink));
       cells.forEach((cell) => { cell.rowSpan = measures.length; });
       row.append(...cells);
     }
-    row.append(make('td', measure.name), make('td', digits(measure.raw), 'figure'), make('td', digits(measure.aggregate), 'figure'));
+    if (columns.measure) row.append(make('td', measure.name));
+    row.append(make('td', digits(measure.raw), 'figure'), make('td', digits(measure.aggregate), 'figure'));
     return row;
   });
 }
 
-function heading(names) {
-  const head = make('thead');
-  const row = make('tr');
-  for (const name of names) {
-    const cell = make('th', name, ['Raw', 'Aggregate'].includes(name) ? 'figure' : '');
+function heading(texts) {
+  const [head, row] = [make('thead'), make('tr')];
+  texts.forEach((text, index) => {
+    const cell = make('th', text, index >= texts.length - 2 ? 'figure' : '');
     cell.scope = 'col';
     row.append(cell);
-  }
+  });
   head.append(row);
   return head;
 }
@@ -155,12 +165,15 @@ function differing() {
   const now = JSON.stringify([found, state.cells - state.equal]);
   if (now === differences) return;
   differences = now;
-  const manySinks = state.sink.includes(',');
+  const measures = [...new Set(found.flatMap((difference) => difference.measures.map((measure) => measure.name)))];
+  // A column that says the same in each row is left out.
+  const columns = { sink: state.sink.includes(','), measure: measures.length > 1 };
   const body = make('tbody');
-  body.append(...found.flatMap((difference) => rows(difference, manySinks)));
-  const names = ['Window from', ...(manySinks ? ['Topic'] : []), 'Group', 'What', 'Measure', 'Raw', 'Aggregate'];
-  element('differing').replaceChildren(heading(names), body);
+  body.append(...found.flatMap((difference) => rows(difference, columns)));
+  const texts = ['Window', ...(columns.sink ? ['Topic'] : []), 'Group', 'What', ...(columns.measure ? ['Measure'] : []), 'Raw', 'Aggregate'];
+  element('differing').replaceChildren(heading(texts), body);
   const all = Math.max(state.cells - state.equal, found.length);
+  say('differences-name', measures.length === 1 ? `What differs in ${measures[0]}` : 'What differs');
   say('differences-more', all > found.length ? `The first ${number(found.length)} of ${number(all)}.` : '');
   const kinds = Object.keys(MEANING).filter((what) => found.some((difference) => difference.what === what));
   element('kinds').replaceChildren(...kinds.map((what) => {

@@ -24,7 +24,7 @@
   function wear(theme) {
     root.dataset.theme = theme;
     const button = document.getElementById('theme');
-    if (button) button.textContent = theme === 'dark' ? '☀ Light theme' : '☾ Dark theme';
+    if (button) button.textContent = theme === 'dark' ? '☀ Light' : '☾ Dark';
     root.dispatchEvent(new Event('theme'));
   }
 
