@@ -22,7 +22,7 @@ use crate::registry::Registry;
 /// How often the state is told, while the history is read and after.
 const TOLD: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// How long one poll waits for a record.
-const WAIT: Duration = Duration::from_millis(50);
+const WAIT: Duration = Duration::from_millis(200);
 /// So many records are read before anything else is looked at.
 const BATCH: usize = 10_000;
 /// The pause before something is tried again that failed.

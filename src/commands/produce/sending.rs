@@ -84,7 +84,7 @@ impl Job {
             let now_us = now_us();
             let wait_us = self.pace.as_mut().map_or(0, |pace| pace.wait_us(number, now_us));
             if wait_us > 0 {
-                self.writer.wait(Duration::from_micros(wait_us.unsigned_abs()).clamp(WAIT.0, WAIT.1))?;
+                self.writer.pause(Duration::from_micros(wait_us.unsigned_abs()).clamp(WAIT.0, WAIT.1))?;
                 continue;
             }
             let time_us = self.schedule.time_us(number, now_us);
