@@ -46,7 +46,8 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
         eprintln!();
     }
     let how = if outcome == Outcome::CaughtUp { "caught up" } else { "stopped" };
-    println!("{how}: {} records read, {} rows written, {} late, {} unusable", last.records, last.rows, last.late, last.poison);
+    let Snapshot { records, rows, late, poison, .. } = last;
+    say!("{how}: {records} records read, {rows} rows written, {late} late, {poison} unusable");
     Ok(())
 }
 

@@ -31,8 +31,8 @@ pub(super) async fn run(config: &Config, args: &Demo) -> Result<()> {
     let config = embedded(config, &broker, &registry);
     let watcher = Watcher::start(&config, None, true)?;
     view::announce(&listener, &args.page)?;
-    println!("broker    {}\nregistry  {}", broker.address(), registry.url());
-    println!("All of it is in this process and in memory. Events are made up, {} a second. Ctrl-C ends it.", args.rate);
+    say!("broker    {}\nregistry  {}", broker.address(), registry.url());
+    say!("All of it is in this process and in memory. Events are made up, {} a second. Ctrl-C ends it.", args.rate);
     let mut line = Line::default();
     let ended = tokio::select! {
         error = crate::view::serve(listener, watcher.states.clone()) => Err(error),
@@ -86,7 +86,7 @@ fn verdict(states: &States) -> Result<()> {
     eprintln!();
     match state.verdict {
         Verdict::Equal => {
-            println!("{}", view::line(&state));
+            say!("{}", view::line(&state));
             Ok(())
         }
         Verdict::Differs => Err(Error::new(Kind::Differs, view::line(&state))),

@@ -53,7 +53,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
     for plan in &plans {
         wait_for_rows(config, &druid, &registry, plan).await?;
     }
-    println!("{}", summary(&plans));
+    say!("{}", summary(&plans));
     Ok(())
 }
 
@@ -128,7 +128,7 @@ async fn show_sample(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
         Told::Nothing(why) => eprintln!("{name}: {why}"),
         Told::Rows(rows, unreadable) => {
             for row in &rows {
-                println!("{name} sample: {row}");
+                say!("{name} sample: {row}");
             }
             if unreadable > 0 {
                 eprintln!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
@@ -141,15 +141,15 @@ async fn show_sample(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
 async fn post(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
     let name = &plan.datasource.name;
     match &plan.verdict {
-        Verdict::Unchanged | Verdict::Foreign { .. } => println!("unchanged {name}"),
+        Verdict::Unchanged | Verdict::Foreign { .. } => say!("unchanged {name}"),
         Verdict::Create => {
             druid.post_supervisor(&plan.supervisor).await?;
-            println!("created {name}: topic {}, time {}", plan.datasource.topic, plan.datasource.time);
+            say!("created {name}: topic {}, time {}", plan.datasource.topic, plan.datasource.time);
         }
         Verdict::Change(differences) => {
             replace(druid, &plan.supervisor).await?;
             for difference in differences {
-                println!("changed {name}: {difference}");
+                say!("changed {name}: {difference}");
             }
             if differences.iter().any(Difference::shapes_rows) {
                 eprintln!("{name}: the change holds for new rows; those that are there stay as they are");
@@ -193,7 +193,7 @@ async fn wait_for_rows(config: &Config, druid: &Druid, registry: &Registry, plan
     if ready.skipped > 0 {
         eprintln!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
     }
-    println!("ready {name}: {} rows", ready.rows);
+    say!("ready {name}: {} rows", ready.rows);
     Ok(())
 }
 

@@ -1,5 +1,14 @@
 //! One file a verb. Wiring only: read the config, make the clients, hand over.
 
+/// `println!`, but a reader that has gone away is no failure of what goes on here.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, $($line)*).and_then(|()| out.flush());
+    }};
+}
+
 mod aggregate;
 mod dead_letters;
 mod demo;

@@ -213,8 +213,7 @@ impl Watcher {
         if let Some((first_us, last_us)) = outcome.span_us {
             line = format!("{line}, event times {} to {}", time(first_us), time(last_us));
         }
-        // A reader that has gone away is no failure of the writing.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        say!("{line}");
         Ok(())
     }
 }

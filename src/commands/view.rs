@@ -1,7 +1,7 @@
 //! `pipeline view`
 
 use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -50,9 +50,7 @@ pub(super) async fn listen(page: &Page) -> Result<TcpListener> {
 pub(super) fn announce(listener: &TcpListener, page: &Page) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Error::new(Kind::Failed, format!("the page's address: {error}")))?;
     let url = format!("http://{address}/");
-    println!("{url}");
-    // Who waits for the address may read it from a pipe.
-    let _ = std::io::stdout().flush();
+    say!("{url}");
     if page.open
         && let Err(error) = open::that_detached(&url)
     {
