@@ -42,6 +42,9 @@ pub(super) fn file(path: &str) -> Option<File> {
         "theme.js" => (SCRIPT, AGAIN, include_str!("page/theme.js")),
         "page.js" => (SCRIPT, AGAIN, include_str!("page/page.js")),
         "charts.js" => (SCRIPT, AGAIN, include_str!("page/charts.js")),
+        "kinds.js" => (SCRIPT, AGAIN, include_str!("page/kinds.js")),
+        "table.js" => (SCRIPT, AGAIN, include_str!("page/table.js")),
+        "make.js" => (SCRIPT, AGAIN, include_str!("page/make.js")),
         "format.js" => (SCRIPT, AGAIN, include_str!("page/format.js")),
         "plotly.js" => (SCRIPT, HOUR, &**PLOTLY),
         _ => return None,
@@ -53,7 +56,7 @@ pub(super) fn file(path: &str) -> Option<File> {
 mod tests {
     use super::*;
 
-    const OURS: [&str; 6] = ["", "style.css", "theme.js", "page.js", "charts.js", "format.js"];
+    const OURS: [&str; 9] = ["", "style.css", "theme.js", "page.js", "charts.js", "kinds.js", "table.js", "make.js", "format.js"];
 
     fn text(path: &str) -> &'static str {
         file(path).unwrap().text

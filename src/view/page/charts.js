@@ -1,201 +1,22 @@
-// The charts: a card each, laid out as the dashboard is, drawn by Plotly. Another kind of chart is one more function in KINDS.
+// The charts: a card each, laid out as the dashboard is, drawn by Plotly. What each kind draws is in kinds.js.
 
-import { clock, day, escaped, faded, moment, number, period, short, span, ticks, visible } from './format.js';
+import { clock, day, moment, number, period, span } from './format.js';
+import { KINDS, NAMED, colorOf, named, seen, theme } from './kinds.js';
+import { make } from './make.js';
+import { table } from './table.js';
 
 const root = document.documentElement;
 const board = document.getElementById('charts');
 
-/** Colours that people who see colours otherwise can tell apart (Okabe and Ito), for groups that the dashboard gives none. */
-const PALETTE = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#F0E442', '#6B6B6B'];
-/** The most rows of a chart's table, and the most series that the readout and the labels at the edge name. */
-const ROWS = 60;
-const NAMED = 12;
+/** The ways to draw series over time. */
 const MODES = { lines: 'Lines', stack: 'Stack', share: 'Share' };
 
-const CONFIG = { displayModeBar: false, showTips: false, responsive: false, doubleClick: false, showAxisDragHandles: false, scrollZoom: false };
-
-const KINDS = { area, pie };
+/** Plotly's own controls are off: the page has its own, which the keyboard reaches too. */
+const CONFIG = { displayModeBar: false, showTips: false, responsive: false, doubleClick: false, showAxisDragHandles: false };
 
 /** The cards on the page, and the layout that they were made for. */
 let cards = [];
 let layout = '';
-/** The place in the palette of each group without a colour: the same in all charts. */
-const places = new Map();
-
-function make(name, className = '', text = '') {
-  const node = document.createElement(name);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  return node;
-}
-
-/** The page's colours, of the theme that it wears. */
-function theme() {
-  const style = getComputedStyle(root);
-  const color = (name) => style.getPropertyValue(name).trim();
-  return {
-    card: color('--card'), text: color('--text'), soft: color('--soft'), line: color('--line'), font: style.fontFamily,
-    dark: root.dataset.theme === 'dark',
-  };
-}
-
-function colorOf(group, wears) {
-  if (group.color) return wears.dark ? visible(group.color, wears.card) : group.color;
-  if (!places.has(group.name)) places.set(group.name, places.size % PALETTE.length);
-  return visible(PALETTE[places.get(group.name)], wears.card);
-}
-
-// ---- Kinds: from a chart to what Plotly draws
-
-const named = (group) => (group.name === '' ? '(empty)' : group.name);
-
-/** From the first to the last time of all charts with this grain: the same minutes stand under each other. */
-function whole(grain) {
-  const alike = cards.map((card) => card.chart).filter((chart) => chart.times?.length && chart.grain === grain);
-  const ends = alike.map((chart) => chart.times.at(-1) + (chart.step ? grain : 0));
-  return [Math.min(...alike.map((chart) => chart.times[0])), Math.max(...ends)];
-}
-
-/** The time and the buckets that can be seen: all, or what the reader zoomed to. */
-function seen(card) {
-  const { times, grain } = card.chart;
-  const [begin, end] = whole(grain);
-  const zoomed = card.zoom ? [Math.max(card.zoom[0], begin), Math.min(card.zoom[1], end)] : [begin, end];
-  const range = zoomed[0] < zoomed[1] ? zoomed : [begin, end];
-  const first = Math.max(0, times.findLastIndex((time) => time <= range[0]));
-  const last = Math.max(first, times.findLastIndex((time) => time < range[1]));
-  return { range, first, last };
-}
-
-/** The series as they lie on the axis: the upper edge of each at a bucket. */
-function edges(series, index, mode) {
-  const values = series.map((one) => one.values[index] ?? 0);
-  if (mode === 'lines') return values;
-  const all = mode === 'share' ? values.reduce((sum, value) => sum + value, 0) / 100 || 1 : 1;
-  let sum = 0;
-  return values.map((value) => (sum += value) / all);
-}
-
-/** The reach of the upright axis over what can be seen. */
-function reach(series, mode, first, last) {
-  if (mode === 'share') return [0, 100];
-  let [least, most] = [0, 0];
-  for (let index = first; index <= last; index += 1) {
-    for (const edge of edges(series, index, mode)) [least, most] = [Math.min(least, edge), Math.max(most, edge)];
-  }
-  return [least * 1.06, most * 1.06 || 1];
-}
-
-/** Names at the right edge, each at the height of its band, moved apart where they would lie on each other. */
-function labels(series, card, view, span, height, wears) {
-  if (series.length > NAMED) return [];
-  const { times } = card.chart;
-  const open = card.chart.open_from ?? Infinity;
-  // The last closed bucket: the open one is still low.
-  let at = view.last;
-  while (at > view.first && times[at] >= open) at -= 1;
-  const tops = edges(series, at, card.mode);
-  const pixel = (value) => ((value - span[0]) / (span[1] - span[0])) * height;
-  const heights = tops.map((top, index) => (card.mode === 'lines' ? pixel(top) : (pixel(top) + pixel(tops[index - 1] ?? 0)) / 2));
-  const order = heights.map((_, index) => index).sort((a, b) => heights[a] - heights[b]);
-  const GAP = 15;
-  order.forEach((index, rank) => {
-    const below = rank ? heights[order[rank - 1]] + GAP : GAP / 2;
-    heights[index] = Math.max(heights[index], below);
-  });
-  let above = height + GAP / 2;
-  for (const index of order.reverse()) {
-    heights[index] = Math.min(heights[index], above - GAP);
-    above = heights[index];
-  }
-  return series.map((one, index) => ({
-    text: escaped(short(named(one), 10)), x: 1, xref: 'paper', xanchor: 'left', xshift: 5, y: heights[index] / height, yref: 'paper',
-    yanchor: 'middle', showarrow: false, font: { size: 12, color: wears.text },
-  }));
-}
-
-/** What lies over the buckets of windows that are still open: a veil, and its name above it. */
-function veil(card, view, wears) {
-  const open = card.chart.open_from;
-  if (open === null || open === undefined || open >= view.range[1]) return { shapes: [], annotations: [] };
-  const from = Math.max(open, view.range[0]);
-  const edge = { type: 'line', x0: from, x1: from, yref: 'paper', y0: 0, y1: 1, line: { color: wears.soft, width: 1, dash: 'dot' } };
-  const cover = { type: 'rect', x0: from, x1: view.range[1], yref: 'paper', y0: 0, y1: 1, line: { width: 0 },
-    fillcolor: faded(wears.card, 0.6), layer: 'above' };
-  const name = { text: 'open', x: 1, xref: 'paper', xanchor: 'right', y: 1, yref: 'paper', yanchor: 'bottom', showarrow: false,
-    font: { size: 11, color: wears.soft } };
-  return { shapes: [cover, edge], annotations: [name] };
-}
-
-/** Series on series over time, as steps or lines; or beside each other, or as shares of each bucket's sum. */
-function area(card, wears) {
-  const { chart, mode } = card;
-  const series = chart.series.filter((one) => !card.hidden.has(one.name));
-  if (!chart.times.length || !series.length) return null;
-  const { width, height } = card.size;
-  const view = seen(card);
-  const stroke = width / (view.last - view.first + 1) < 3 ? 1 : 1.6;
-  const upright = reach(series, mode, view.first, view.last);
-  const longest = series.length > NAMED ? 0 : Math.max(...series.map((one) => [...short(named(one), 10)].length));
-  const margin = { l: 46, r: 14 + Math.ceil(longest * 7.6), t: 18, b: 26 };
-  // The last bucket is a stretch as the others are: its value stands once more at its end.
-  const times = chart.step ? [...chart.times, chart.times.at(-1) + chart.grain] : chart.times;
-  const traces = series.map((one) => {
-    const color = colorOf(one, wears);
-    const stacked = { stackgroup: 'all', groupnorm: mode === 'share' ? 'percent' : '', stackgaps: 'infer zero', fillcolor: faded(color, wears.dark ? 0.32 : 0.22) };
-    return {
-      type: 'scatter', mode: 'lines', name: escaped(named(one)), hoverinfo: 'skip', x: times,
-      y: chart.step ? [...one.values, one.values.at(-1)] : one.values,
-      line: { shape: chart.step ? 'hv' : 'linear', width: stroke, color },
-      ...(mode === 'lines' ? {} : stacked),
-    };
-  });
-  const marks = ticks(...view.range, Math.max(2, Math.floor((width - margin.l - margin.r) / 92)));
-  const over = veil(card, view, wears);
-  const names = labels(series, card, view, upright, height - margin.t - margin.b, wears);
-  return {
-    traces,
-    layout: {
-      margin,
-      xaxis: {
-        range: view.range, tickvals: marks.map((mark) => mark.at), tickmode: 'array', showgrid: false, zeroline: false, ticks: 'outside', ticklen: 4,
-        ticktext: marks.map((mark) => (mark.strong ? `<b>${mark.text}</b>` : mark.text)), tickcolor: wears.soft, linecolor: wears.soft,
-        showline: true, tickangle: 0,
-      },
-      yaxis: {
-        range: upright, fixedrange: true, gridcolor: wears.line, zeroline: false, nticks: 6, tickformat: mode === 'share' ? '.0f' : '~s',
-        ticksuffix: mode === 'share' ? '%' : '',
-      },
-      shapes: over.shapes,
-      annotations: [...over.annotations, ...names],
-    },
-    groups: chart.series,
-    note: over.shapes.length ? 'Lighter: window still open, more may come' : '',
-  };
-}
-
-/** The share of each group in the whole. */
-function pie(card, wears) {
-  const slices = [...card.chart.slices].sort((a, b) => (b.value ?? 0) - (a.value ?? 0));
-  const shown = slices.filter((slice) => slice.value > 0 && !card.hidden.has(slice.name));
-  if (!shown.length) return null;
-  const narrow = card.size.width < 280;
-  const name = shown.length > NAMED ? '' : '<b>%{text}</b><br>';
-  return {
-    traces: [{
-      // Plotly adds slices of one label up, so the labels are numbers; the names, which may be shortened, are texts.
-      type: 'pie', labels: shown.map((_, index) => index), values: shown.map((slice) => slice.value), sort: false, direction: 'clockwise',
-      text: shown.map((slice) => escaped(short(named(slice), narrow ? 7 : 12))), texttemplate: `${name}%{percent:${narrow ? '.1%' : '.2%'}}`,
-      textposition: narrow ? 'inside' : 'outside', insidetextorientation: 'horizontal', automargin: true,
-      customdata: shown.map((slice) => `${escaped(named(slice))}: ${number(slice.value)}`),
-      hovertemplate: '%{customdata[0]} (%{percent:.2%})<extra></extra>',
-      marker: { colors: shown.map((slice) => colorOf(slice, wears)), line: { color: wears.card, width: 2 } },
-    }],
-    layout: { margin: { l: 8, r: 8, t: 12, b: 12 } },
-    groups: card.chart.slices,
-    note: `Total ${number(shown.reduce((sum, slice) => sum + slice.value, 0))}`,
-  };
-}
 
 // ---- A card
 
@@ -217,7 +38,8 @@ function segments(card) {
 }
 
 function build(chart, index) {
-  const card = { chart, mode: chart.stack ? 'stack' : 'lines', zoom: null, hidden: new Set(), size: { width: 0, height: 0 }, drawn: '', at: null };
+  // What the reader chose, then what was drawn and where the readout stands.
+  const card = { chart, mode: chart.stack ? 'stack' : 'lines', zoom: null, hidden: new Set(), drawn: '', at: null };
   card.box = make('section', `card chart ${chart.kind === 'pie' ? 'pie' : ''}`);
   const name = make('h3', '', chart.title);
   name.id = `chart-${index}`;
@@ -289,14 +111,18 @@ function describe(card) {
   const { range } = seen(card);
   const names = chart.series.slice(0, NAMED).map(named).join(', ');
   const each = period(chart.grain) === 'window' ? span(chart.grain) : period(chart.grain);
-  return `${chart.title}: ${chart.metric} for each ${each} from ${moment(range[0], chart.grain)} to ${moment(range[1], chart.grain)}, by ${names}. `
+  const [from, to] = range.map((time) => moment(time, chart.grain));
+  return `${chart.title}: ${chart.metric} for each ${each} from ${from} to ${to}, by ${names}. `
     + 'The table below has the figures; the arrow keys show single ones.';
 }
 
 function heads(card, figure) {
   const { chart } = card;
-  card.head.querySelector('.metric').textContent = `${chart.metric ?? ''}${chart.datasource ? ` of ${chart.datasource}` : ''}`;
-  for (const button of card.head.querySelectorAll('[data-mode]')) button.setAttribute('aria-pressed', String(button.dataset.mode === card.mode));
+  const metric = card.head.querySelector('.metric');
+  metric.title = metric.textContent = `${chart.metric ?? ''}${chart.datasource ? ` of ${chart.datasource}` : ''}`;
+  for (const button of card.head.querySelectorAll('[data-mode]')) {
+    button.setAttribute('aria-pressed', String(button.dataset.mode === card.mode));
+  }
   card.reset.hidden = !card.zoom;
   card.note.textContent = figure?.note ?? '';
   card.plot.setAttribute('aria-label', describe(card));
@@ -313,8 +139,10 @@ function draw(card) {
   const { chart } = card;
   const wears = theme();
   card.size = { width: card.plot.clientWidth, height: card.plot.clientHeight };
-  const key = JSON.stringify([chart, card.mode, card.zoom, [...card.hidden], card.size, wears.card, Boolean(window.Plotly), chart.times?.length ? whole(chart.grain) : 0]);
-  if (key === card.drawn || !card.size.width) return;
+  card.whole = chart.times?.length ? whole(chart.grain) : null;
+  const { mode, size, whole: time } = card;
+  const key = JSON.stringify([chart, mode, card.zoom, [...card.hidden], size, time, wears.card, Boolean(window.Plotly)]);
+  if (key === card.drawn || !size.width) return;
   card.drawn = key;
   const kind = KINDS[chart.kind];
   const figure = kind ? kind(card, wears) : null;
@@ -331,12 +159,12 @@ function draw(card) {
 }
 
 function react(card, figure, wears) {
-  const coarse = window.matchMedia('(pointer: coarse)').matches;
+  // With a finger, moving across the chart scrolls the page.
+  const dragmode = window.matchMedia('(pointer: coarse)').matches ? false : 'zoom';
   window.Plotly.react(card.plot, figure.traces, {
-    ...card.size, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false, separators: '.\u202f',
-    // With a finger, moving across the chart scrolls the page.
-    dragmode: coarse ? false : 'zoom', hovermode: figure.layout.xaxis ? false : 'closest', font: { family: wears.font, size: 12, color: wears.soft },
-    hoverlabel: { bgcolor: wears.card, bordercolor: wears.line, font: { color: wears.text, size: 13 } }, transition: { duration: 0 }, ...figure.layout,
+    ...card.size, dragmode, hovermode: figure.layout.xaxis ? false : 'closest', showlegend: false, separators: '.\u202f',
+    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', font: { family: wears.font, size: 12, color: wears.soft },
+    hoverlabel: { bgcolor: wears.card, bordercolor: wears.line, font: { color: wears.text, size: 13 } }, ...figure.layout,
   }, CONFIG);
   if (card.listens) return;
   card.listens = true;
@@ -402,7 +230,8 @@ function read(card) {
   const most = series.length > NAMED ? [...series].sort((a, b) => (b.values[at] ?? 0) - (a.values[at] ?? 0)).slice(0, NAMED) : series;
   const lines = most.map((one) => line(named(one), number(one.values[at]) + share(one.values[at]), colorOf(one, wears)));
   if (series.length > most.length) lines.push(line(`and ${series.length - most.length} more`, '', ''));
-  card.readout.replaceChildren(make('p', 'when', `${moment(from, chart.grain)}${until}${open ? ' · open' : ''}`), ...lines, line('Total', number(sum), ''));
+  const when = make('p', 'when', `${moment(from, chart.grain)}${until}${open ? ' · open' : ''}`);
+  card.readout.replaceChildren(when, ...lines, line('Total', number(sum), ''));
   place(card, axis, from);
 }
 
@@ -417,68 +246,14 @@ function place(card, axis, from) {
   card.readout.style.left = `${Math.max(0, Math.min(beside, card.size.width - width))}px`;
 }
 
-// ---- The table behind a chart
-
-function rowsOf(card) {
-  const { chart } = card;
-  if (!chart.times) {
-    const all = chart.slices.reduce((sum, slice) => sum + (slice.value ?? 0), 0);
-    const slices = [...chart.slices].sort((a, b) => (b.value ?? 0) - (a.value ?? 0)).slice(0, ROWS);
-    return {
-      names: ['Group', chart.metric ?? 'Value', 'Share'],
-      rows: slices.map((slice) => [named(slice), number(slice.value), all ? `${((slice.value / all) * 100).toFixed(2)}%` : '–']),
-    };
-  }
-  const open = chart.open_from ?? Infinity;
-  const last = chart.times.length - 1;
-  const rows = chart.times.slice(-ROWS).map((_, back) => {
-    const at = last - back;
-    const values = chart.series.map((one) => one.values[at]);
-    const when = `${moment(chart.times[at], chart.grain)}${chart.times[at] >= open ? ' (open)' : ''}`;
-    return [when, ...values.map(number), number(values.reduce((sum, value) => sum + (value ?? 0), 0))];
-  });
-  return { names: ['From', ...chart.series.map(named), 'Total'], rows };
-}
-
-function row(texts, name, scope) {
-  const line = make('tr');
-  texts.forEach((text, index) => {
-    const cell = make(index && name === 'td' ? 'td' : 'th', index ? 'figure' : '', String(text));
-    if (cell.tagName === 'TH') cell.scope = scope;
-    line.append(cell);
-  });
-  return line;
-}
-
-/** Kept up with the data, but only while it is open. Cells stay, so that the place scrolled to and what is selected do too. */
-function table(card) {
-  const place = card.table.querySelector('.scroll');
-  if (!card.table.open) {
-    place.replaceChildren();
-    return;
-  }
-  if (!card.chart.times && !card.chart.slices) {
-    place.replaceChildren(make('p', '', 'No data that this page can read.'));
-    return;
-  }
-  const { names, rows } = rowsOf(card);
-  const shape = JSON.stringify([names, rows.length]);
-  if (place.dataset.shape !== shape || !place.firstChild) {
-    place.dataset.shape = shape;
-    const [whole, head, body] = [make('table'), make('thead'), make('tbody')];
-    whole.append(make('caption', 'unseen', card.chart.title), head, body);
-    head.append(row(names, 'th', 'col'));
-    body.append(...rows.map((texts) => row(texts, 'td', 'row')));
-    place.replaceChildren(whole);
-  }
-  const { rows: lines } = place.querySelector('tbody');
-  rows.forEach((texts, line) => texts.forEach((text, column) => {
-    const cell = lines[line].cells[column];
-    if (cell.textContent !== text) cell.textContent = text;
-  }));
-}
-
 // ---- The board
+
+/** From the first to the last time of all charts with this grain: the same minutes stand under each other. */
+function whole(grain) {
+  const alike = cards.map((card) => card.chart).filter((chart) => chart.times?.length && chart.grain === grain);
+  const ends = alike.map((chart) => chart.times.at(-1) + (chart.step ? grain : 0));
+  return [Math.min(...alike.map((chart) => chart.times[0])), Math.max(...ends)];
+}
 
 function rebuild(charts) {
   cards.forEach((card) => { sizes.unobserve(card.stage); window.Plotly?.purge(card.plot); });

@@ -88,19 +88,21 @@ function days(from, to, most) {
 export function ticks(from, to, most) {
   const step = STEPS.find((length) => (to - from) / length <= most);
   if (!step) return days(from, to, most);
+  const hours = step >= 60 * MINUTE;
   const found = [];
   const midnight = new Date(from);
   midnight.setHours(0, 0, 0, 0);
-  // Day by day, because a day on which the clock is changed is not 24 hours long.
+  // Day by day, and hours by the clock on the wall, because a day on which the clock is changed is not 24 hours long.
   while (midnight.getTime() <= to) {
     const begin = midnight.getTime();
+    const nth = (index) => (hours ? new Date(begin).setHours(index * step / 60 / MINUTE) : begin + index * step);
     midnight.setDate(midnight.getDate() + 1);
     const end = Math.min(midnight.getTime(), to + 1);
-    const first = from > begin ? begin + Math.ceil((from - begin) / step) * step : begin;
-    for (let at = first; at < end; at += step) {
-      const isDay = at === begin;
-      const isHour = new Date(at).getMinutes() === 0 && step < 60 * MINUTE && step >= MINUTE;
-      found.push({ at, text: isDay ? day(at) : clock(at, step), strong: isDay || isHour });
+    for (let index = hours ? 0 : Math.max(0, Math.ceil((from - begin) / step)); nth(index) < end; index += 1) {
+      const at = nth(index);
+      if (at < from || at === found.at(-1)?.at) continue;
+      const leads = at === begin || (!hours && step >= MINUTE && new Date(at).getMinutes() === 0);
+      found.push({ at, text: at === begin ? day(at) : clock(at, step), strong: leads });
     }
   }
   return found;
@@ -131,6 +133,12 @@ export function visible(color, ground) {
     if (contrast(mixed, against) >= 3) return `#${mixed.map((value) => value.toString(16).padStart(2, '0')).join('')}`;
   }
   return color;
+}
+
+/** Black or white, whichever is easier to read on the colour. */
+export function readable(ground) {
+  const rgb = channels(ground);
+  return rgb && contrast(rgb, [255, 255, 255]) < contrast(rgb, [0, 0, 0]) ? '#000000' : '#ffffff';
 }
 
 /** The colour, see-through: `share` of it. */

@@ -2,6 +2,7 @@
 
 import { show } from './charts.js';
 import { clock, count, day, digits, number, period, span } from './format.js';
+import { make } from './make.js';
 
 const root = document.documentElement;
 const element = (id) => document.getElementById(id);
@@ -12,21 +13,16 @@ const PATIENCE = 5_000;
 /** The wait before a connection that the browser gave up is tried again. Milliseconds. */
 const AGAIN = 2_000;
 
+const LOST = 'The connection to the program is lost; it is tried again by itself. What stands here is what was last known.';
+
 let state = null;
 let seen = 0; // when the state came
 let connection = 'connecting';
-let stale = false; // the state is newer than what is on the page
+let stale = false; // the page shows an older state
 
 function say(id, text) {
   const node = element(id);
   if (node.textContent !== text) node.textContent = text;
-}
-
-function make(name, text = '', className = '') {
-  const node = document.createElement(name);
-  node.textContent = text;
-  if (className) node.className = className;
-  return node;
 }
 
 // ---- The verdict
@@ -135,15 +131,15 @@ function rows(difference, columns) {
   return measures.map((measure, index) => {
     const row = make('tr');
     if (index === 0) {
-      const window = make('th', when(difference.window));
+      const window = make('th', '', when(difference.window));
       window.scope = 'row';
-      const cells = [window, make('td', difference.group), make('td', difference.what, 'what')];
-      if (columns.sink) cells.splice(1, 0, make('td', difference.sink));
+      const cells = [window, make('td', '', difference.group), make('td', 'what', difference.what)];
+      if (columns.sink) cells.splice(1, 0, make('td', '', difference.sink));
       cells.forEach((cell) => { cell.rowSpan = measures.length; });
       row.append(...cells);
     }
-    if (columns.measure) row.append(make('td', measure.name));
-    row.append(make('td', digits(measure.raw), 'figure'), make('td', digits(measure.aggregate), 'figure'));
+    if (columns.measure) row.append(make('td', '', measure.name));
+    row.append(make('td', 'figure', digits(measure.raw)), make('td', 'figure', digits(measure.aggregate)));
     return row;
   });
 }
@@ -151,7 +147,7 @@ function rows(difference, columns) {
 function heading(texts) {
   const [head, row] = [make('thead'), make('tr')];
   texts.forEach((text, index) => {
-    const cell = make('th', text, index >= texts.length - 2 ? 'figure' : '');
+    const cell = make('th', index >= texts.length - 2 ? 'figure' : '', text);
     cell.scope = 'col';
     row.append(cell);
   });
@@ -178,7 +174,7 @@ function differing() {
   const kinds = Object.keys(MEANING).filter((what) => found.some((difference) => difference.what === what));
   element('kinds').replaceChildren(...kinds.map((what) => {
     const pair = make('div');
-    pair.append(make('dt', what), make('dd', MEANING[what]));
+    pair.append(make('dt', '', what), make('dd', '', MEANING[what]));
     return pair;
   }));
 }
@@ -189,10 +185,11 @@ function names() {
   say('title', state.title);
   say('source', state.source);
   say('sink', state.sink);
+  element('arrow').hidden = !state.sink;
   element('demo').hidden = !state.demo;
   say('broker', state.broker);
   say('registry', state.registry);
-  say('command', `kcat -C -b ${state.broker} -t ${state.source.split(',')[0].trim()} -o beginning -f '%T  %k  %S bytes\\n'`);
+  say('command', `kcat -C -b ${state.broker} -t ${state.source.split(',')[0].trim()} -o beginning -f '%T %k %S bytes\\n'`);
 }
 
 function strip() {
@@ -217,14 +214,13 @@ function behind() {
 }
 
 function notices() {
-  const words = { connecting: 'connecting', live: 'live', lost: 'not connected' };
+  const words = { connecting: 'connecting', live: 'live', lost: 'offline' };
   root.dataset.connection = connection;
   say('connection', words[connection]);
-  const fresh = state ? ` What stands here is of ${clock(state.now)}.` : '';
-  const trouble = connection === 'lost' ? 'The connection to the program is lost. It is tried again by itself.' : state?.trouble;
+  const trouble = connection === 'lost' ? LOST : state?.trouble;
   root.dataset.fresh = trouble ? 'no' : 'yes';
   element('trouble').hidden = !trouble;
-  say('trouble', trouble ? `${trouble.replace(/\.?$/, '.')}${fresh}` : '');
+  say('trouble', trouble ?? '');
 }
 
 function draw() {
