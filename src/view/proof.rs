@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::rows::{Found, Rows, add_up, is_same};
+use super::state::SHOWN;
 use crate::avro::Scalar;
 use crate::engine::{Definition, Number, Observed, recompute};
 
@@ -19,6 +20,9 @@ const GRACE_MS: i64 = 3_000;
 const SHARED_GRACE_MS: i64 = 60_000;
 /// So many equal cells are kept to tell a second row from a first one; older ones are only counted.
 const KEPT: usize = 100_000;
+
+/// So many records of cells without a row are kept, about 200 MB of them: enough unless nobody aggregates.
+const RECORDS: usize = 2_000_000;
 
 /// A cell: window start in ms, and group.
 pub type Key = (i64, Box<[u8]>);
@@ -91,7 +95,23 @@ struct Cell {
     changed_ms: i64,
 }
 
+/// An equal cell.
+#[derive(Debug)]
+struct Proven {
+    row: Vec<Scalar<'static>>,
+    /// Records that became dead letters and are still to be read.
+    excused: BTreeSet<Place>,
+}
+
 impl Cell {
+    /// Forgets the records that became dead letters.
+    fn leave_out_excused(&mut self) {
+        let excused = &mut self.excused;
+        if !excused.is_empty() {
+            self.records.retain(|(place, _)| !excused.remove(place));
+        }
+    }
+
     /// What all its rows come to, the proven one included.
     fn all_rows(&self) -> Option<Vec<Scalar<'static>>> {
         let rows: Vec<_> = self.proven.iter().chain(&self.rows).cloned().collect();
@@ -108,8 +128,7 @@ pub struct Proof {
     /// Several instances may close windows, each its own.
     is_shared: bool,
     open: BTreeMap<Key, Cell>,
-    /// With their rows.
-    equal: BTreeMap<Key, Vec<Scalar<'static>>>,
+    equal: BTreeMap<Key, Proven>,
     /// Equal cells that are no longer kept.
     forgotten: u64,
     /// Cells of windows before this are left out, ms.
@@ -160,8 +179,11 @@ impl Proof {
     }
 
     fn cell(&mut self, key: Key, now_ms: i64) -> &mut Cell {
-        let proven = self.equal.remove(&key);
-        let cell = self.open.entry(key).or_insert_with(|| Cell { proven, ..Cell::default() });
+        let cell = match self.equal.remove(&key) {
+            Some(Proven { row, excused }) => Cell { proven: Some(row), excused, ..Cell::default() },
+            None => Cell::default(),
+        };
+        let cell = self.open.entry(key).or_insert(cell);
         cell.changed_ms = now_ms;
         cell
     }
@@ -185,83 +207,93 @@ impl Proof {
     /// Judges every cell that something came for. While `reading`, the topics' history is not all read, and nothing differs yet.
     pub fn judge(&mut self, rows: &Rows, now_ms: i64, reading: bool) -> Result {
         let mut result = Result::default();
-        let keys: Vec<Key> = self.open.keys().cloned().collect();
-        for key in keys {
-            let Some(mut cell) = self.open.remove(&key) else { continue };
+        let mut open = Vec::new();
+        for (key, mut cell) in std::mem::take(&mut self.open) {
             if key.0 < self.complete_from {
                 self.left_out.insert(key);
                 continue;
             }
-            let Cell { records, excused, .. } = &mut cell;
-            records.retain(|(place, _)| !excused.contains(place));
-            if cell.records.is_empty() && cell.rows.is_empty() {
-                // Nothing but dead letters; they are kept, since what they excuse may be read later.
-                match cell.proven {
-                    Some(proven) => drop(self.equal.insert(key, proven)),
-                    None => drop(self.open.insert(key, cell)),
-                }
-                continue;
-            }
+            cell.leave_out_excused();
             match self.judge_cell(rows, &key, &cell, now_ms, reading) {
-                Judgement::Equal => drop(self.equal.insert(key, cell.all_rows().unwrap_or_default())),
-                Judgement::Waiting => {
-                    result.waiting += 1;
-                    self.open.insert(key, cell);
+                None => open.push((key, cell)),
+                Some(Judgement::Equal) => {
+                    let row = cell.all_rows().unwrap_or_default();
+                    self.equal.insert(key, Proven { row, excused: cell.excused });
                 }
-                Judgement::Differs(what) => {
+                Some(Judgement::Waiting) => {
+                    result.waiting += 1;
+                    open.push((key, cell));
+                }
+                Some(Judgement::Differs(what)) => {
                     result.differing += 1;
-                    if result.differences.len() < super::state::SHOWN {
-                        let raw = match due(&self.definition, rows, &key, &cell) {
-                            Due::Row(due) => Some(due),
-                            Due::Nothing | Due::NoRow => cell.proven.clone(),
-                        };
-                        result.differences.push(Difference { key: key.clone(), what, raw, aggregate: cell.all_rows() });
+                    if result.differences.len() < SHOWN {
+                        result.differences.push(self.difference(rows, &key, &cell, what));
                     }
-                    self.open.insert(key, cell);
+                    open.push((key, cell));
                 }
             }
         }
-        self.forget();
+        self.open = open.into_iter().collect();
+        self.bound();
         result.equal = self.equal.len() as u64 + self.forgotten;
         result.left_out = self.left_out.len() as u64;
         result
     }
 
-    fn judge_cell(&mut self, rows: &Rows, key: &Key, cell: &Cell, now_ms: i64, reading: bool) -> Judgement {
+    fn difference(&self, rows: &Rows, key: &Key, cell: &Cell, what: What) -> Difference {
+        let raw = match due(&self.definition, rows, key, cell) {
+            Due::Row(due) => Some(due),
+            Due::Nothing | Due::NoRow => cell.proven.clone(),
+        };
+        Difference { key: key.clone(), what, raw, aggregate: cell.all_rows() }
+    }
+
+    /// `None`: there is nothing to judge, all its records became dead letters.
+    fn judge_cell(&mut self, rows: &Rows, key: &Key, cell: &Cell, now_ms: i64, reading: bool) -> Option<Judgement> {
+        let is_closed = self.last_row.is_some_and(|last| key.0 < last);
+        if cell.rows.is_empty() && cell.proven.is_none() && !is_closed {
+            return (!cell.records.is_empty()).then_some(Judgement::Waiting);
+        }
         let quiet_ms = now_ms - cell.changed_ms;
         let after = |grace_ms, what| {
             if reading || quiet_ms < grace_ms { Judgement::Waiting } else { Judgement::Differs(what) }
         };
         let adds_up = self.definition.late_deltas;
         if !adds_up && cell.rows.len() + usize::from(cell.proven.is_some()) > 1 {
-            return Judgement::Differs(What::Twice);
+            return Some(Judgement::Differs(What::Twice));
         }
-        let found = add_up(&cell.rows);
-        match (due(&self.definition, rows, key, cell), found) {
-            (Due::Nothing, None) => Judgement::Waiting,
-            (Due::Nothing, Some(_)) => after(GRACE_MS, What::Extra),
-            (Due::Row(due), Some(found)) if is_same(&due, &found) => Judgement::Equal,
-            (_, Some(_)) => after(GRACE_MS, What::Wrong),
-            (_, None) if cell.proven.is_some() && self.drops_late => {
+        let (due, found) = (due(&self.definition, rows, key, cell), add_up(&cell.rows));
+        Some(match (due, found, cell.proven.is_some()) {
+            // Nothing but dead letters.
+            (Due::Nothing, None, true) => Judgement::Equal,
+            (Due::Nothing, None, false) => return None,
+            (Due::Nothing, Some(_), _) => after(GRACE_MS, What::Extra),
+            (Due::Row(due), Some(found), _) if is_same(&due, &found) => Judgement::Equal,
+            (_, Some(_), _) => after(GRACE_MS, What::Wrong),
+            (_, None, true) if self.drops_late => {
                 self.dropped += cell.records.len() as u64;
                 Judgement::Equal
             }
-            (_, None) if cell.proven.is_some() => after(GRACE_MS, What::Wrong),
-            (Due::NoRow, None) => Judgement::Equal,
-            (Due::Row(_), None) if self.last_row.is_some_and(|last| key.0 < last) => {
-                after(if self.is_shared { SHARED_GRACE_MS } else { GRACE_MS }, What::Missing)
-            }
-            (Due::Row(_), None) => Judgement::Waiting,
-        }
+            (_, None, true) => after(GRACE_MS, What::Wrong),
+            (Due::NoRow, None, false) => Judgement::Equal,
+            (Due::Row(_), None, false) => after(if self.is_shared { SHARED_GRACE_MS } else { GRACE_MS }, What::Missing),
+        })
     }
 
-    /// Bounds the memory.
-    fn forget(&mut self) {
+    /// Bounds the memory, at the cost of the oldest windows.
+    fn bound(&mut self) {
         while self.equal.len() > KEPT {
             if let Some(((start, _), _)) = self.equal.pop_first() {
                 self.forgotten += 1;
-                self.complete_from = self.complete_from.max(start + 1);
+                self.leave_out_before(start + 1);
             }
+        }
+        let mut records: usize = self.open.values().map(|cell| cell.records.len()).sum();
+        while records > RECORDS {
+            let Some((key, cell)) = self.open.pop_first() else { break };
+            records -= cell.records.len();
+            self.leave_out_before(key.0 + 1);
+            self.left_out.insert(key);
         }
         while self.left_out.len() > KEPT {
             self.left_out.pop_first();
@@ -413,6 +445,11 @@ mod tests {
         assert_eq!(case.judge(LATER), (1, 0, 0));
         case.proof.excuse(key(2), (0, case.offset + 1), 0);
         assert_eq!(case.judge(LATER), (1, 0, 0));
+        // And one whose letter was read long before, when its cell was equal already.
+        case.proof.excuse(key(1), (0, 1_000), 0);
+        assert_eq!(case.judge(LATER), (1, 0, 0));
+        case.proof.add_record(key(1), (0, 1_000), vec![Some(Number::Int(3))], 0);
+        assert_eq!(case.judge(LATER), (1, 0, 0));
         case.sale(2, 8);
         case.sale(2, 9);
         case.row(2, 9);
@@ -450,7 +487,10 @@ mod tests {
         let mut case = Case::new(false, false);
         case.sale(1, i128::from(i32::MAX));
         case.sale(1, 1);
-        assert_eq!(case.judge(0), (1, 0, 0));
+        assert_eq!(case.judge(0), (0, 0, 1));
+        case.sale(2, 1);
+        case.row(2, 1);
+        assert_eq!(case.judge(0), (2, 0, 0));
     }
 
     #[test]
