@@ -20,7 +20,7 @@ pub use errors::explain;
 pub use last::last_values;
 pub use member::{Member, Share};
 pub use scan::scan;
-pub use tail::Tail;
+pub use tail::{Look, Tail};
 pub use topics::{Cluster, Ends, Setting, TopicSpec};
 pub use transaction::{Broken, Outgoing, Transactional};
 pub use writer::{Tally, Writer};

@@ -32,6 +32,17 @@ const SETTINGS: [(&str, &str); 9] = [
     ("fetch.wait.max.ms", "250"),
 ];
 
+/// What looking at the topics came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It is too early to look again.
+    Early,
+    /// The broker has answered, and what was read is still so.
+    Done,
+    /// A topic was emptied, or made anew: what was read of it is no longer so.
+    Gone,
+}
+
 /// A reader of committed records of several topics: no consumer group, nothing committed. Its calls block.
 pub struct Tail {
     what: String,
@@ -45,6 +56,8 @@ pub struct Tail {
     /// Where each partition was begun, and where it ended then.
     begun: BTreeMap<(usize, i32), Ends>,
     looked_at: Option<Instant>,
+    /// How long until it is looked again.
+    pause: Duration,
 }
 
 impl Tail {
@@ -55,31 +68,54 @@ impl Tail {
         let what = format!("Kafka at {}, reading {}", kafka.bootstrap_servers, topics.join(", "));
         let consumer = client_config(kafka, &SETTINGS).create_with_context(context.clone());
         let consumer = consumer.map_err(|error| explain(&what, &error, &context))?;
-        let partitions = vec![0; topics.len()];
+        let (partitions, begun) = (vec![0; topics.len()], BTreeMap::new());
         let cluster = Cluster::new(kafka, "read_committed")?;
-        Ok(Self { what, context, consumer, cluster, topics, from_ms, partitions, begun: BTreeMap::new(), looked_at: None })
+        Ok(Self { what, context, consumer, cluster, topics, from_ms, partitions, begun, looked_at: None, pause: LOOK })
     }
 
     fn explain(&self, error: &KafkaError) -> crate::error::Error {
         explain(&self.what, error, &self.context)
     }
 
-    /// Takes up topics and partitions that have come to be, if it is time to look again; returns whether some were.
-    pub fn look(&mut self) -> Result<bool> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK) {
-            return Ok(false);
+    /// Takes up topics and partitions that have come to be, if it is time to look again.
+    pub fn look(&mut self) -> Result<Look> {
+        if self.looked_at.is_some_and(|at| at.elapsed() < self.pause) {
+            return Ok(Look::Early);
         }
-        let mut grown = false;
+        let begin = Instant::now();
         for topic in 0..self.topics.len() {
             let found = self.cluster.partitions(&self.topics[topic])?.unwrap_or(0);
+            for partition in 0..self.partitions[topic] {
+                if partition >= found || self.is_gone(topic, partition)? {
+                    return Ok(Look::Gone);
+                }
+            }
             for partition in self.partitions[topic]..found {
                 self.begin(topic, partition)?;
                 self.partitions[topic] = partition + 1;
-                grown = true;
             }
         }
         self.looked_at = Some(Instant::now());
-        Ok(grown)
+        // Of a topic with many partitions it takes long: no more than a tenth of the time.
+        self.pause = LOOK.max(begin.elapsed() * 10);
+        Ok(Look::Done)
+    }
+
+    /// Whether all that was read of a partition was deleted at once, or the partition is another one.
+    fn is_gone(&self, topic: usize, partition: i32) -> Result<bool> {
+        // Before the ends, which only grow.
+        let position = self.position(topic, partition);
+        let ends = self.cluster.partition_ends(&self.topics[topic], partition)?;
+        let begun = self.begun.get(&(topic, partition)).map_or(0, |begun| begun.low);
+        Ok(position.is_some_and(|position| ends.high < position || position > begun && ends.low >= position))
+    }
+
+    fn position(&self, topic: usize, partition: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(&self.topics[topic], partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
     }
 
     fn begin(&mut self, topic: usize, partition: i32) -> Result<()> {
@@ -127,13 +163,8 @@ impl Tail {
 
     /// How many offsets of those that were there at the start are read, and how many there were.
     pub fn progress(&self) -> (i64, i64) {
-        let positions = self.consumer.position().ok();
-        let position = |topic: usize, partition: i32| {
-            let found = positions.as_ref()?.find_partition(&self.topics[topic], partition)?;
-            if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
-        };
         self.begun.iter().fold((0, 0), |(done, all), ((topic, partition), ends)| {
-            let read = position(*topic, *partition).unwrap_or(ends.low).clamp(ends.low, ends.high.max(ends.low));
+            let read = self.position(*topic, *partition).unwrap_or(ends.low).clamp(ends.low, ends.high.max(ends.low));
             (done + read - ends.low, all + (ends.high - ends.low).max(0))
         })
     }

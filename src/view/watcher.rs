@@ -15,7 +15,7 @@ use super::stream::{Record, Stream};
 use crate::aggregate::Layout;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::kafka::Tail;
+use crate::kafka::{Look, Tail};
 use crate::letters::Envelope;
 use crate::registry::Registry;
 
@@ -88,11 +88,20 @@ struct Work {
 
 impl Work {
     fn run(&self) {
-        let Some((mut picture, mut tail)) = self.prepare() else { return };
+        while !self.is_stopping() {
+            let Some((picture, tail)) = self.prepare() else { return };
+            self.watch(picture, tail);
+        }
+    }
+
+    /// Reads on until a topic is no longer what was read of it, or the end.
+    fn watch(&self, mut picture: Picture, mut tail: Tail) {
         let (mut trouble, mut told_at, mut read_all) = (None, None::<Instant>, false);
         while !self.is_stopping() {
             trouble = match self.read(&mut picture, &mut tail) {
-                Ok(heard) => trouble.filter(|_| !heard),
+                Ok(Read::Anew) => return,
+                Ok(Read::Some) => None,
+                Ok(Read::Nothing) => trouble,
                 Err(error) => Some(error.message),
             };
             let every = if read_all { TOLD.1 } else { TOLD.0 };
@@ -148,20 +157,24 @@ impl Work {
         self.config.aggregates.iter().map(stream).collect()
     }
 
-    /// Reads what is there; returns whether anything was heard of the broker.
-    fn read(&self, picture: &mut Picture, tail: &mut Tail) -> Result<bool> {
-        let mut heard = tail.look()?;
+    /// Reads what is there.
+    fn read(&self, picture: &mut Picture, tail: &mut Tail) -> Result<Read> {
+        let mut read = match tail.look()? {
+            Look::Gone => return Ok(Read::Anew),
+            Look::Done => Read::Some,
+            Look::Early => Read::Nothing,
+        };
         for count in 0..BATCH {
             let wait = if count == 0 { WAIT } else { Duration::ZERO };
             let Some((topic, message)) = tail.poll(wait)? else { break };
-            heard = true;
+            read = Read::Some;
             let record = record(&message, tail.begins_late(topic, message.partition()));
             if let Some(id) = picture.unknown(&record) {
                 self.learn(picture, id);
             }
             picture.take(&record, now_ms());
         }
-        Ok(heard)
+        Ok(read)
     }
 
     /// Asks the registry until it answers.
@@ -180,6 +193,16 @@ impl Work {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// What reading came to.
+enum Read {
+    /// The broker was heard.
+    Some,
+    /// Nothing was heard.
+    Nothing,
+    /// A topic was emptied, or made anew.
+    Anew,
 }
 
 fn record<'m>(message: &'m BorrowedMessage<'_>, begins_late: bool) -> Record<'m> {

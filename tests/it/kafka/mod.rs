@@ -15,6 +15,7 @@ mod restart_time;
 mod restarts;
 mod rows;
 mod starts;
+mod view;
 
 use std::time::Duration;
 

@@ -9,9 +9,11 @@ use crate::harness::{Isolation, Line, closed, compare, encode, rows, sums, sums_
 
 const CHUNK: usize = 1_000;
 const CHUNKS: usize = 6;
+/// How many of them are late.
+pub(super) const LATE: usize = 11;
 
 /// Ten events a second, up to 4.5 s out of order; every 250th is three minutes old.
-fn times() -> Vec<i64> {
+pub(super) fn times() -> Vec<i64> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut random = || {
         state ^= state << 13;
@@ -37,7 +39,7 @@ fn late(times: &[i64]) -> BTreeSet<i64> {
 }
 
 /// Writes these events and aggregates them, with a restart after every thousand: every other one by `kill -9`.
-fn aggregate_with_restarts(line: &Line, times: &[i64]) {
+pub(super) fn aggregate_with_restarts(line: &Line, times: &[i64]) {
     line.topics.create(&line.source, 1, &[]);
     let schema = std::fs::read_to_string(line.folder.join("sales.avsc")).expect("the schema");
     let id = line.decoder().register(&format!("{}-value", line.source), &schema);
@@ -70,7 +72,7 @@ fn of_disordered_events_each_is_in_one_row_or_late_once() {
     let (line, times) = (Line::on_servers("restarts"), times());
     aggregate_with_restarts(&line, &times);
     let late = late(&times);
-    assert_eq!(late.len(), 11, "{late:?}");
+    assert_eq!(late.len(), LATE, "{late:?}");
     let letters = line.topics.read(&line.dead_letters, Isolation::Committed);
     let offsets: Vec<i64> = letters.iter().map(|letter| letter.headers["offset"].parse().expect("an offset")).collect();
     assert_eq!(offsets, late.iter().copied().collect::<Vec<_>>());
