@@ -112,6 +112,9 @@ impl Source {
 
     /// Reads these partitions from these offsets on.
     pub fn assign(&self, offsets: impl IntoIterator<Item = (i32, i64)>) -> Result<()> {
+        // Who leads the partitions may be asked when no connection is up yet, and then librdkafka asks again only after a second. If
+        // nobody answers now, reading waits for it.
+        drop(self.consumer.fetch_metadata(Some(&self.topic), ATTEMPT));
         let list = self.list(offsets, |_| Ok(None))?;
         self.consumer.assign(&list).map_err(|error| self.explain("reading", &error))
     }
