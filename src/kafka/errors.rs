@@ -11,10 +11,7 @@ use crate::error::{Error, Kind};
 /// Where librdkafka only knows that it waited in vain, `context` has the connection error behind it.
 pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
     let behind = context.last_error();
-    let code = match error {
-        KafkaError::Transaction(error) => Some(error.code()),
-        other => other.rdkafka_error_code(),
-    };
+    let code = code_of(error);
     let connection = behind.as_ref().and_then(|(error, _)| error.rdkafka_error_code());
     let kind = match (code.map(kind_of), connection.map(kind_of)) {
         (Some(Kind::Unreachable), Some(Kind::Refused)) => Kind::Refused,
@@ -36,6 +33,11 @@ pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
         Some(hint) => explained.hint(hint),
         None => explained,
     }
+}
+
+/// The crate does not tell the code of what an administrative request was answered.
+fn code_of(error: &KafkaError) -> Option<Code> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
 }
 
 fn kind_of(code: Code) -> Kind {
@@ -101,6 +103,6 @@ fn reason(error: &KafkaError) -> String {
         }
         KafkaError::ClientCreation(reason) => reason.clone(),
         KafkaError::Transaction(error) => error.string(),
-        other => other.rdkafka_error_code().map_or_else(|| other.to_string(), |code| code.to_string()),
+        other => code_of(other).map_or_else(|| other.to_string(), |code| code.to_string()),
     }
 }

@@ -212,3 +212,46 @@ impl Cluster {
 fn looking_at(topic: &str) -> String {
     format!("looking at topic {topic}")
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka_sys::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    /// librdkafka's mock knows neither settings of topics nor DescribeGroups, and names no controller.
+    fn cluster() -> (MockCluster<'static, DefaultProducerContext>, Cluster) {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("A", 1, 1).unwrap();
+        mock.create_topic("B", 2, 1).unwrap();
+        let kafka = config::Kafka { bootstrap_servers: mock.bootstrap_servers(), ..config::Kafka::default() };
+        (mock, Cluster::new(&kafka, "read_committed").unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_broker_does_not_know_is_known_at_once() {
+        let (_mock, cluster) = cluster();
+        let begin = Instant::now();
+        assert_eq!(cluster.setting("A", "cleanup.policy").await.unwrap(), Setting::Unsupported);
+        assert!(cluster.members("group").unwrap().is_empty());
+        assert!(begin.elapsed() < TIMEOUT, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn each_topic_has_an_id() {
+        let (_mock, cluster) = cluster();
+        let (a, b) = (cluster.topic_id("A").unwrap(), cluster.topic_id("B").unwrap());
+        assert_eq!((&a, a.len(), a == b), (&cluster.topic_id("A").unwrap(), 22, false));
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        let (mock, cluster) = cluster();
+        mock.request_errors(RDKafkaApiKey::FindCoordinator, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED]);
+        let error = cluster.members("group").unwrap_err();
+        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert!(error.message.contains("members of consumer group group"), "{error}");
+    }
+}
