@@ -79,7 +79,7 @@ from the raw events and compared with the aggregate.
 
 Produce and aggregate are the same as against a real cluster. The broker is not: it is librdkafka's mock cluster, on a port of \
 127.0.0.1, with the real protocol, so that kcat or any other client can look in. It keeps all in memory, about 5 MiB a partition, \
-and is gone with the process. It is good for a demonstration and for tests of the wiring; that every sum is there exactly once, \
+and is gone with the process; passwords, -X and kafka.properties do not reach it. It is good for a demonstration and for tests of the wiring; that every sum is there exactly once, \
 also when processes die, is proven against real Kafka (see the README), not here.
 
 Exit codes with --for: 0 all cells equal, 2 some differ, 1 none could be judged.";
@@ -105,7 +105,8 @@ pub struct View {
     /// Where the page is served
     #[command(flatten)]
     pub page: Page,
-    /// Read only what has come since this time (RFC 3339), or in this long; default: all that the topics hold
+    /// Read only what has come since this time (RFC 3339), or in this long, and judge no window that began before; default: all
+    /// that the topics hold
     #[arg(long, value_name = "TIME|DURATION")]
     pub since: Option<Since>,
 }

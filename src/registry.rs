@@ -35,7 +35,7 @@ impl Registry {
         if let Some(username) = &config.username {
             settings.set_basic_authorization(username, config.password.as_ref().map(config::Secret::expose));
         }
-        let settings = settings.build_with(client_builder()).map_err(|error| {
+        let settings = settings.build_with(client_builder(&url)).map_err(|error| {
             Error::new(Kind::Failed, format!("cannot set up a client of the schema registry: {}", error.error))
         })?;
         Ok(Self { url, settings })

@@ -36,6 +36,7 @@ pub(super) async fn run(config: &Config, args: &Demo) -> Result<()> {
     let mut line = Line::default();
     let ended = tokio::select! {
         error = crate::view::serve(listener, watcher.states.clone()) => Err(error),
+        error = watcher.ended() => Err(error),
         error = line.run(&config, args.rate) => Err(error),
         never = view::progress(watcher.states.clone()) => match never {},
         () = length(args.length) => verdict(&watcher.states),
@@ -81,10 +82,10 @@ async fn length(length: Option<Millis>) {
 
 /// What the proof says in the end.
 fn verdict(states: &States) -> Result<()> {
-    let state = states.borrow().clone();
-    let Some(state) = state else { return Err(Error::new(Kind::Failed, "the topics were not read in this time")) };
+    let state = Arc::clone(&states.borrow());
     eprintln!();
     match state.verdict {
+        Verdict::Equal if state.trouble.is_some() => Err(Error::new(Kind::Failed, view::line(&state))),
         Verdict::Equal => {
             say!("{}", view::line(&state));
             Ok(())
@@ -104,7 +105,8 @@ struct Line {
 
 impl Line {
     async fn start(&mut self, config: &Config, rate: f64) -> Result<()> {
-        for source in &config.sources {
+        let is_sink = |source: &&Source| config.aggregates.iter().any(|aggregate| aggregate.sink == source.topic);
+        for source in config.sources.iter().filter(|source| !is_sink(source)) {
             // It registers the schema, which the aggregates need.
             let (history, _) = produce::prepare(config, source, &history(rate)).await?;
             let shared = Arc::<Shared>::default();

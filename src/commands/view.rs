@@ -26,6 +26,7 @@ pub(super) async fn run(config: &Config, args: &View) -> Result<()> {
     eprintln!("reading Kafka at {}; Ctrl-C ends it", config.kafka.bootstrap_servers);
     tokio::select! {
         error = view::serve(listener, watcher.states.clone()) => Err(error),
+        error = watcher.ended() => Err(error),
         never = progress(watcher.states.clone()) => match never {},
         () = super::stop_signal() => Ok(()),
     }
@@ -65,10 +66,8 @@ pub(super) async fn progress(states: States) -> Infallible {
     let pause = Duration::from_secs(if terminal { 1 } else { 10 });
     loop {
         tokio::time::sleep(pause).await;
-        if let Some(state) = states.borrow().as_deref() {
-            let line = line(state);
-            if terminal { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
-        }
+        let line = line(&states.borrow());
+        if terminal { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
     }
 }
 

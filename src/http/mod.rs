@@ -48,7 +48,7 @@ impl Server {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = client_builder()
+        let client = client_builder(address)
             .build()
             .map_err(|error| Error::new(Kind::Failed, format!("cannot set up an HTTP client: {error}")))?;
         Ok(Self { name, base, client })
@@ -164,9 +164,16 @@ impl Reply {
     }
 }
 
-/// The settings that every HTTP client of this program has.
-pub fn client_builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+/// The settings that every HTTP client of this program has. A server on this machine is not asked for through a proxy, which
+/// could not reach it.
+pub fn client_builder(address: &str) -> reqwest::ClientBuilder {
+    let is_here = Url::parse(address).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    });
+    let client = reqwest::Client::builder();
+    let client = if is_here { client.no_proxy() } else { client };
+    client
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())

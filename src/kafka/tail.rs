@@ -1,7 +1,7 @@
 //! Reading topics from their beginning, and going on as they grow.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -13,7 +13,7 @@ use crate::config;
 use crate::error::Result;
 
 /// How often topics and partitions are looked for that were not there.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a question to the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -22,7 +22,7 @@ const SETTINGS: [(&str, &str); 9] = [
     ("group.id", "pipeline-view"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
-    ("auto.offset.reset", "earliest"),
+    ("auto.offset.reset", "error"),
     ("isolation.level", "read_committed"),
     // The default of a second makes reading eight times slower.
     ("fetch.queue.backoff.ms", "2"),
@@ -31,6 +31,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("fetch.message.max.bytes", "262144"),
     ("fetch.wait.max.ms", "250"),
 ];
+
+/// A partition: the place of its topic in the list, and its number.
+type Place = (usize, i32);
 
 /// What looking at the topics came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +57,12 @@ pub struct Tail {
     /// How many partitions of each topic are read, in the order of `topics`.
     partitions: Vec<i32>,
     /// Where each partition was begun, and where it ended then.
-    begun: BTreeMap<(usize, i32), Ends>,
+    begun: BTreeMap<Place, Ends>,
     looked_at: Option<Instant>,
     /// How long until it is looked again.
     pause: Duration,
+    /// When the ends were last asked for, and what they were.
+    ends: Option<(SystemTime, BTreeMap<Place, i64>)>,
 }
 
 impl Tail {
@@ -70,7 +75,19 @@ impl Tail {
         let consumer = consumer.map_err(|error| explain(&what, &error, &context))?;
         let (partitions, begun) = (vec![0; topics.len()], BTreeMap::new());
         let cluster = Cluster::new(kafka, "read_committed")?;
-        Ok(Self { what, context, consumer, cluster, topics, from_ms, partitions, begun, looked_at: None, pause: LOOK })
+        Ok(Self {
+            what,
+            context,
+            consumer,
+            cluster,
+            topics,
+            from_ms,
+            partitions,
+            begun,
+            looked_at: None,
+            pause: LOOK,
+            ends: None,
+        })
     }
 
     fn explain(&self, error: &KafkaError) -> crate::error::Error {
@@ -82,32 +99,47 @@ impl Tail {
         if self.looked_at.is_some_and(|at| at.elapsed() < self.pause) {
             return Ok(Look::Early);
         }
-        let begin = Instant::now();
+        let (begin, now, mut ends) = (Instant::now(), SystemTime::now(), BTreeMap::new());
         for topic in 0..self.topics.len() {
             let found = self.cluster.partitions(&self.topics[topic])?.unwrap_or(0);
             for partition in 0..self.partitions[topic] {
-                if partition >= found || self.is_gone(topic, partition)? {
+                if partition >= found {
                     return Ok(Look::Gone);
                 }
+                // Before the ends, which only grow.
+                let position = self.position(topic, partition);
+                let found = self.cluster.partition_ends(&self.topics[topic], partition)?;
+                if position.is_some_and(|position| self.is_gone(topic, partition, position, found)) {
+                    return Ok(Look::Gone);
+                }
+                ends.insert((topic, partition), found.high);
             }
             for partition in self.partitions[topic]..found {
-                self.begin(topic, partition)?;
+                ends.insert((topic, partition), self.begin(topic, partition)?);
                 self.partitions[topic] = partition + 1;
             }
         }
         self.looked_at = Some(Instant::now());
+        self.ends = Some((now, ends));
         // Of a topic with many partitions it takes long: no more than a tenth of the time.
         self.pause = LOOK.max(begin.elapsed() * 10);
         Ok(Look::Done)
     }
 
     /// Whether all that was read of a partition was deleted at once, or the partition is another one.
-    fn is_gone(&self, topic: usize, partition: i32) -> Result<bool> {
-        // Before the ends, which only grow.
-        let position = self.position(topic, partition);
-        let ends = self.cluster.partition_ends(&self.topics[topic], partition)?;
+    fn is_gone(&self, topic: usize, partition: i32, position: i64, found: Ends) -> bool {
         let begun = self.begun.get(&(topic, partition)).map_or(0, |begun| begun.low);
-        Ok(position.is_some_and(|position| ends.high < position || position > begun && ends.low >= position))
+        found.high < position || position > begun && found.low >= position
+    }
+
+    /// A time at which the topics ended where they are read to by now, or before; `None`: they were not read so far.
+    pub fn level(&self) -> Option<SystemTime> {
+        let (asked_at, ends) = self.ends.as_ref()?;
+        let reached = |(place, end): (&Place, &i64)| {
+            let begun = || self.begun.get(place).map_or(0, |begun| begun.low);
+            self.position(place.0, place.1).unwrap_or_else(begun) >= *end
+        };
+        ends.iter().all(reached).then_some(*asked_at)
     }
 
     fn position(&self, topic: usize, partition: i32) -> Option<i64> {
@@ -118,7 +150,8 @@ impl Tail {
         }
     }
 
-    fn begin(&mut self, topic: usize, partition: i32) -> Result<()> {
+    /// Returns where it ends now.
+    fn begin(&mut self, topic: usize, partition: i32) -> Result<i64> {
         let name = self.topics[topic].clone();
         let ends = self.cluster.partition_ends(&name, partition)?;
         let failed = |error: KafkaError| self.explain(&error);
@@ -136,7 +169,7 @@ impl Tail {
         added.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(failed)?;
         self.consumer.incremental_assign(&added).map_err(failed)?;
         self.begun.insert((topic, partition), Ends { low, high: ends.high });
-        Ok(())
+        Ok(ends.high)
     }
 
     /// The next record, with the place of its topic in the list that [`Tail::new`] was given; `None`: none came in this time.
@@ -154,11 +187,6 @@ impl Tail {
     /// Whether records of this partition were there before those that are read: deleted by retention, or left out by the time.
     pub fn begins_late(&self, topic: usize, partition: i32) -> bool {
         self.begun.get(&(topic, partition)).is_some_and(|ends| ends.low > 0)
-    }
-
-    /// Whether the topics that are there were taken up.
-    pub fn has_begun(&self) -> bool {
-        self.looked_at.is_some()
     }
 
     /// How many offsets of those that were there at the start are read, and how many there were.

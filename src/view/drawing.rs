@@ -15,6 +15,9 @@ const SERIES: usize = 30;
 /// and this is the name of all others together.
 const OTHERS: &str = "(others)";
 
+/// What happens so long after it was written is not drawn, ms.
+const AHEAD_MS: i64 = 24 * 3_600_000;
+
 /// A metric over some records.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
@@ -100,8 +103,8 @@ impl Drawing {
         self.plans.insert(id, schema.and_then(|schema| Plan::compile(schema, &self.wanted).ok()));
     }
 
-    /// Takes a record of the topic; one that cannot be read is left, as Druid leaves it.
-    pub fn add(&mut self, value: Option<&[u8]>) {
+    /// Takes a record of the topic, written at `written_ms`; one that cannot be read is left, as Druid leaves it.
+    pub fn add(&mut self, value: Option<&[u8]>, written_ms: Option<i64>) {
         let Some((id, datum)) = value.and_then(|value| wire::split(value).ok()) else { return };
         let Some(Some(plan)) = self.plans.get(&id) else { return };
         let mut slots = vec![Scalar::Null; self.wanted.len()];
@@ -109,6 +112,10 @@ impl Drawing {
             return;
         }
         let Some(time_ms) = millis(plan.kind(0), slots[0]) else { return };
+        // One clock that runs years ahead must not push everything else out of the picture.
+        if written_ms.is_some_and(|written_ms| time_ms > written_ms.saturating_add(AHEAD_MS)) {
+            return;
+        }
         let (Some(metric), dimensions) = (slots.last().copied(), &slots[1..slots.len() - 1]) else { return };
         let value = match (self.chart.metric.function, number(metric)) {
             (_, Some(value)) => value,
@@ -232,7 +239,7 @@ mod tests {
     fn sums_stand_in_their_minutes_and_shares_are_of_all() {
         let (mut drawings, schema) = drawings();
         for (store, amount, time_ms) in [("ABC", 10, 0), ("ABC", 5, 59_999), ("DEF", 7, 60_000), ("ABC", 1, 3 * MINUTE)] {
-            drawings.iter_mut().for_each(|drawing| drawing.add(Some(&sale(&schema, store, amount, time_ms))));
+            drawings.iter_mut().for_each(|drawing| drawing.add(Some(&sale(&schema, store, amount, time_ms)), None));
         }
         let chart = drawings[0].draw(Some(2 * MINUTE));
         assert_eq!((chart.row, chart.width, chart.metric.as_str()), (0, 9, "SUM(sale_amount)"));
@@ -251,10 +258,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_left() {
         let (mut drawings, schema) = drawings();
+        drawings[0].add(Some(&sale(&schema, "ABC", 1, 2 * AHEAD_MS)), Some(0));
         let mut value = sale(&schema, "ABC", 1, 0);
         value[4] = 9;
         for value in [None, Some(&[][..]), Some(&value[..])] {
-            drawings[0].add(value);
+            drawings[0].add(value, None);
         }
         assert!(matches!(drawings[0].draw(None).data, Data::Area { times, .. } if times.is_empty()));
     }

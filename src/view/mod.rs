@@ -4,7 +4,8 @@
 //! topics -> watcher (reads) -> picture (pure: streams with their proofs, drawings) -> state (JSON) -> server -> page
 //! ```
 //!
-//! It reads the topics itself and shares nothing with the job but the layout of its columns: no consumer group, nothing written.
+//! It reads the topics itself: no consumer group, nothing written. What it shares with the job is how records are decoded and how
+//! columns are laid out; windows, sums and what is late it finds by other code.
 
 mod drawing;
 mod page;

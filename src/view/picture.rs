@@ -1,6 +1,6 @@
 //! All that is known of a pipeline file's topics, and the state that the page draws of it. Pure.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::drawing::Drawing;
 use super::state::{Difference, Reading, SHOWN, State, Verdict};
@@ -11,6 +11,9 @@ use crate::config::Config;
 const RATE_MS: i64 = 10_000;
 /// From so many events a second on, what falls to a tenth was a burst: a backlog, or a replay.
 const BURST: f64 = 100.0;
+
+/// An unknown schema id is asked for again after this time, as the aggregate does.
+const ASK_AGAIN_MS: i64 = 30_000;
 
 /// What the page is about.
 #[derive(Debug, Clone)]
@@ -31,7 +34,8 @@ pub struct Picture {
     subject: Subject,
     streams: Vec<Stream>,
     drawings: Vec<Drawing>,
-    known: BTreeSet<u32>,
+    /// The schema ids that are known, and until when (ms) the registry need not be asked again.
+    known: BTreeMap<u32, i64>,
     events: u64,
     /// When it was, ms, and how many events there had been.
     ticks: VecDeque<(i64, u64)>,
@@ -46,7 +50,7 @@ impl Picture {
             subject: Subject { title, demo, broker, registry },
             streams,
             drawings: Drawing::all(config),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             events: 0,
             ticks: VecDeque::new(),
         }
@@ -59,13 +63,13 @@ impl Picture {
     }
 
     /// The schema that must be learnt before this record can be taken.
-    pub fn unknown(&self, record: &Record<'_>) -> Option<u32> {
-        schema_id(record.value).filter(|id| !self.known.contains(id))
+    pub fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
+        schema_id(record.value).filter(|id| self.known.get(id).is_none_or(|until_ms| *until_ms < now_ms))
     }
 
     /// Takes note of what the registry says of an id; `None`: it does not know it, or it is no Avro schema.
-    pub fn learn(&mut self, id: u32, schema: Option<&str>) {
-        self.known.insert(id);
+    pub fn learn(&mut self, id: u32, schema: Option<&str>, now_ms: i64) {
+        self.known.insert(id, if schema.is_some() { i64::MAX } else { now_ms + ASK_AGAIN_MS });
         self.streams.iter_mut().for_each(|stream| stream.learn(id, schema));
         self.drawings.iter_mut().for_each(|drawing| drawing.learn(id, schema));
     }
@@ -74,15 +78,18 @@ impl Picture {
     pub fn take(&mut self, record: &Record<'_>, now_ms: i64) {
         self.events += u64::from(self.streams.iter().any(|stream| stream.source == record.topic));
         self.streams.iter_mut().for_each(|stream| stream.take(record, now_ms));
-        self.drawings.iter_mut().filter(|drawing| drawing.topic == record.topic).for_each(|drawing| drawing.add(record.value));
+        self.drawings
+            .iter_mut()
+            .filter(|drawing| drawing.topic == record.topic)
+            .for_each(|drawing| drawing.add(record.value, record.time_ms));
     }
 
-    /// How it all stands at this time.
-    pub fn state(&mut self, now_ms: i64, reading: Option<Reading>, trouble: Option<String>) -> State {
+    /// How it all stands at this time; `level_ms`: all topics were read to where they ended at that time.
+    pub fn state(&mut self, now_ms: i64, level_ms: Option<i64>, reading: Option<Reading>, trouble: Option<String>) -> State {
         let (mut equal, mut differing, mut waiting, mut left_out) = (0, 0, 0, 0);
         let mut differences: Vec<Difference> = Vec::new();
         for stream in &mut self.streams {
-            let judged = stream.judge(now_ms, reading.is_some());
+            let judged = stream.judge(level_ms);
             (equal, differing) = (equal + judged.equal, differing + judged.differing);
             (waiting, left_out) = (waiting + judged.waiting, left_out + judged.left_out);
             differences.extend(judged.differences.iter().map(|difference| stream.describe(difference)));
@@ -118,7 +125,7 @@ impl Picture {
             waiting,
             left_out,
             differences,
-            trouble,
+            trouble: trouble.or_else(|| self.streams.iter().filter(|_| reading.is_none()).find_map(Stream::trouble)),
             charts: self.drawings.iter().map(|drawing| drawing.draw(self.open_from(&drawing.topic, now_ms))).collect(),
         }
     }

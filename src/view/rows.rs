@@ -61,7 +61,12 @@ impl Rows {
         plan.decode(datum, &mut slots).ok()?;
         let mut group = Vec::new();
         self.layout.encode_group(&slots[..self.groups()], &mut group).ok()?;
-        let Scalar::Long(start_ms) = slots[self.groups()] else { return None };
+        let (Scalar::Long(start_ms), Scalar::Long(end_ms)) = (slots[self.groups()], slots[self.groups() + 1]) else {
+            return None;
+        };
+        if end_ms - start_ms != self.layout.definition.window_ms {
+            return None;
+        }
         Some(Found { start_ms, group: group.into(), values: owned(&slots[self.groups() + 2..]) })
     }
 
@@ -90,15 +95,50 @@ fn owned(values: &[Scalar<'_>]) -> Vec<Scalar<'static>> {
     values.iter().map(number).collect()
 }
 
-/// Whether two results are the same: floats to the ninth digit, since a sum may depend on the order.
+/// Whether two results are the same, whatever type they were written as: floats to the ninth digit, since a sum may depend on the
+/// order.
 pub fn is_same(a: &[Scalar<'_>], b: &[Scalar<'_>]) -> bool {
-    let same = |(a, b): (&Scalar<'_>, &Scalar<'_>)| match (*a, *b) {
-        (Scalar::Double(a), Scalar::Double(b)) => {
+    let same = |(a, b): (&Scalar<'_>, &Scalar<'_>)| match (number(*a), number(*b)) {
+        (Some(Value::Exact(a)), Some(Value::Exact(b))) => a == b,
+        (Some(a), Some(b)) => {
+            let (a, b) = (a.float(), b.float());
             a.total_cmp(&b).is_eq() || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
         }
-        (a, b) => a == b,
+        (a, b) => a.is_none() && b.is_none(),
     };
     a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
+/// A measure's value.
+enum Value {
+    /// Digits and how many of them are behind the point, without zeros at the end.
+    Exact((i128, u32)),
+    Float(f64),
+}
+
+impl Value {
+    fn float(&self) -> f64 {
+        match *self {
+            Self::Exact((digits, scale)) => digits as f64 / 10_f64.powi(i32::try_from(scale).unwrap_or(i32::MAX)),
+            Self::Float(value) => value,
+        }
+    }
+}
+
+fn number(value: Scalar<'_>) -> Option<Value> {
+    Some(match value {
+        Scalar::Int(value) => Value::Exact((value.into(), 0)),
+        Scalar::Long(value) => Value::Exact((value.into(), 0)),
+        Scalar::Decimal { mut unscaled, mut scale } => {
+            while scale > 0 && unscaled % 10 == 0 {
+                (unscaled, scale) = (unscaled / 10, scale - 1);
+            }
+            Value::Exact((unscaled, scale))
+        }
+        Scalar::Float(value) => Value::Float(value.into()),
+        Scalar::Double(value) => Value::Float(value),
+        _ => return None,
+    })
 }
 
 /// Adds the rows of a cell up, as a reader does with late = "delta".
@@ -117,5 +157,36 @@ fn add(a: Scalar<'static>, b: Scalar<'static>) -> Scalar<'static> {
             Scalar::Decimal { unscaled: a.wrapping_add(b), scale }
         }
         (a, _) => a,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_the_same_by_value() {
+        let decimal = |unscaled, scale| Scalar::Decimal { unscaled, scale };
+        for (a, b, same) in [
+            (Scalar::Int(5), Scalar::Long(5), true),
+            (Scalar::Int(5), Scalar::Long(6), false),
+            (decimal(500, 2), decimal(5, 0), true),
+            (decimal(501, 2), Scalar::Int(5), false),
+            (Scalar::Double(0.1 + 0.2), Scalar::Double(0.3), true),
+            (Scalar::Double(f64::NAN), Scalar::Double(f64::NAN), true),
+            (Scalar::Double(1.0), Scalar::Double(1.000_001), false),
+            (Scalar::Null, Scalar::Null, true),
+            (Scalar::Null, Scalar::Int(0), false),
+        ] {
+            assert_eq!(is_same(&[a], &[b]), same, "{a} {b}");
+        }
+        assert!(!is_same(&[Scalar::Int(1)], &[]));
+    }
+
+    #[test]
+    fn deltas_add_up() {
+        let rows = [vec![Scalar::Int(1), Scalar::Null], vec![Scalar::Int(2), Scalar::Long(3)]];
+        assert_eq!(add_up(&rows), Some(vec![Scalar::Int(3), Scalar::Long(3)]));
+        assert_eq!(add_up(&[]), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::proof::{self, Proof};
+use super::proof::{self, Counted, Proof};
 use super::rows::Rows;
 use super::state;
 use crate::aggregate::{Layout, Reader, Writer};
@@ -11,6 +11,11 @@ use crate::avro::{PlanError, Scalar};
 use crate::config::{Aggregate, Late};
 use crate::engine::window_start;
 use crate::letters::Envelope;
+
+/// Event times beyond this are none, ms: as the engine has it.
+const TIME_RANGE: i64 = 8_640_000_000_000_000;
+/// Rows that are so far behind the watermark, in event time, are missed, ms.
+const BEHIND_MS: i64 = 60_000;
 
 /// A record of any topic.
 #[derive(Debug)]
@@ -57,6 +62,8 @@ pub struct Stream {
     begun: BTreeSet<(bool, i32)>,
     late: u64,
     letters: u64,
+    /// Records of the sink that are no rows.
+    no_rows: u64,
 }
 
 impl Stream {
@@ -78,6 +85,7 @@ impl Stream {
             begun: BTreeSet::new(),
             late: 0,
             letters: 0,
+            no_rows: 0,
         })
     }
 
@@ -108,8 +116,10 @@ impl Stream {
     fn take_event(&mut self, record: &Record<'_>, now_ms: i64) {
         let definition = &self.layout.definition;
         let Ok(event) = self.reader.read(record.value) else { return };
-        // Too far ahead of its Kafka timestamp: the aggregate puts it aside.
-        if record.time_ms.is_some_and(|time_ms| event.time_ms > time_ms.saturating_add(definition.max_future_ms)) {
+        // No time at all, or too far ahead of its Kafka timestamp: the aggregate puts it aside.
+        let latest =
+            record.time_ms.map_or(TIME_RANGE, |time_ms| time_ms.saturating_add(definition.max_future_ms).min(TIME_RANGE));
+        if !(-TIME_RANGE..=latest).contains(&event.time_ms) {
             return;
         }
         let start = window_start(event.time_ms, definition.window_ms, definition.offset_ms);
@@ -121,14 +131,20 @@ impl Stream {
             self.proof.leave_out_before(last_begun.saturating_add(window_ms));
         }
         let known = self.partitions.entry(record.partition).or_insert(Partition { max_event_time: i64::MIN, read_ms: now_ms });
+        // The engine's watermark is not above that of a partition, unless it was idle.
+        let maybe_late = known.max_event_time.saturating_sub(lateness_ms) >= start + window_ms - 1;
         *known = Partition { max_event_time: known.max_event_time.max(time_ms), read_ms: now_ms };
-        self.proof.add_record(key, (record.partition, record.offset), values, now_ms);
+        self.proof.add_record(key, Counted { place: (record.partition, record.offset), values, maybe_late }, now_ms);
     }
 
     fn take_row(&mut self, record: &Record<'_>, now_ms: i64) {
-        let Some(row) = self.rows.read(record.value) else { return };
+        let Some(row) = self.rows.read(record.value) else {
+            self.no_rows += 1;
+            return;
+        };
         if self.begun.insert((false, record.partition)) && record.begins_late {
             self.proof.leave_out_before(row.start_ms.saturating_add(self.layout.definition.window_ms));
+            record.time_ms.into_iter().for_each(|time_ms| self.proof.leave_out_letters_before(time_ms));
         }
         self.proof.add_row(row, now_ms);
     }
@@ -141,7 +157,7 @@ impl Stream {
         if let Ok(event) = self.reader.read(record.value) {
             let definition = &self.layout.definition;
             let start = window_start(event.time_ms, definition.window_ms, definition.offset_ms);
-            self.proof.excuse((start, event.group.clone().into()), place, now_ms);
+            self.proof.excuse((start, event.group.clone().into()), place, record.time_ms.unwrap_or(i64::MAX), now_ms);
         }
     }
 
@@ -163,17 +179,34 @@ impl Stream {
 
     /// How many windows have events but no row.
     pub fn open_windows(&self) -> usize {
-        self.proof.open_windows(self.proof.closed_through().unwrap_or(i64::MIN))
+        self.proof.open_windows().len()
+    }
+
+    /// What a person should look into.
+    pub fn trouble(&self) -> Option<String> {
+        let Self { sink, no_rows, .. } = self;
+        if *no_rows > 0 {
+            return Some(format!("{no_rows} records of {sink} cannot be read as rows"));
+        }
+        let watermark = self.watermark(i64::MIN)?;
+        let first_open = *self.proof.open_windows().first()?;
+        let behind_ms = watermark - (first_open + self.layout.definition.window_ms);
+        (behind_ms > BEHIND_MS).then(|| {
+            format!(
+                "{sink} lacks the rows of the last {} min, so they are not proven: does `pipeline aggregate` run?",
+                behind_ms / 60_000
+            )
+        })
     }
 
     /// Late records, and dead letters of any cause.
     pub fn put_aside(&self) -> (u64, u64) {
-        (self.late + self.proof.dropped(), self.letters)
+        (self.late, self.letters)
     }
 
-    /// The proof as it stands.
-    pub fn judge(&mut self, now_ms: i64, reading: bool) -> proof::Result {
-        self.proof.judge(&self.rows, now_ms, reading)
+    /// The proof as it stands; `level_ms`: all topics were read to where they ended at this time.
+    pub fn judge(&mut self, level_ms: Option<i64>) -> proof::Judged {
+        self.proof.judge(&self.rows, level_ms)
     }
 
     /// A difference as the page shows it.
@@ -194,7 +227,7 @@ impl Stream {
     }
 }
 
-/// Whether a record's schema must be learnt first; the same id counts for all topics.
+/// The id of the schema that a value was written with.
 pub fn schema_id(value: Option<&[u8]>) -> Option<u32> {
     let (id, _) = crate::avro::wire::split(value?).ok()?;
     i32::try_from(id).is_ok().then_some(id)

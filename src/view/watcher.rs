@@ -13,11 +13,11 @@ use super::picture::Picture;
 use super::state::{Reading, State};
 use super::stream::{Record, Stream};
 use crate::aggregate::Layout;
-use crate::config::Config;
+use crate::config::{Aggregate, Config};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{Look, Tail};
 use crate::letters::Envelope;
-use crate::registry::Registry;
+use crate::registry::{Registered, Registry};
 
 /// How often the state is told, while the history is read and after.
 const TOLD: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
@@ -28,8 +28,8 @@ const BATCH: usize = 10_000;
 /// The pause before something is tried again that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The state as it was last told; `None` before the first time.
-pub type States = watch::Receiver<Option<Arc<State>>>;
+/// The state as it was last told.
+pub type States = watch::Receiver<Arc<State>>;
 
 /// Watches the topics of a pipeline file until it is dropped.
 pub struct Watcher {
@@ -50,7 +50,9 @@ impl Watcher {
                 "the pipeline file has no [[aggregate]] and no [[chart]]: there is nothing to show",
             ));
         }
-        let (sender, states) = watch::channel(None);
+        let reading = Some(Reading { done: 0, all: 0 });
+        let nothing = Picture::new(config, demo, Vec::new()).state(now_ms(), None, reading, None);
+        let (sender, states) = watch::channel(Arc::new(nothing));
         let stop = Arc::<AtomicBool>::default();
         let registry = Registry::new(&config.registry)?;
         let work = Work {
@@ -70,6 +72,15 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// Returns when the thread has ended, which it does only if it failed.
+    pub async fn ended(&self) -> Error {
+        let mut states = self.states.clone();
+        while states.changed().await.is_ok() {}
+        Error::new(Kind::Failed, "reading the topics ended by itself")
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -82,38 +93,47 @@ struct Work {
     demo: bool,
     registry: Registry,
     runtime: Handle,
-    sender: watch::Sender<Option<Arc<State>>>,
+    sender: watch::Sender<Arc<State>>,
     stop: Arc<AtomicBool>,
+}
+
+/// What is known, and where it comes from.
+struct Known {
+    /// The newest schema of each aggregate's source.
+    schemas: Vec<Registered>,
+    picture: Picture,
+    tail: Tail,
 }
 
 impl Work {
     fn run(&self) {
         while !self.is_stopping() {
-            let Some((picture, tail)) = self.prepare() else { return };
-            self.watch(picture, tail);
+            let Some(known) = self.prepare() else { return };
+            self.watch(known);
         }
     }
 
-    /// Reads on until a topic is no longer what was read of it, or the end.
-    fn watch(&self, mut picture: Picture, mut tail: Tail) {
-        let (mut trouble, mut told_at, mut read_all) = (None, None::<Instant>, false);
+    /// Reads on until a topic or a schema is no longer what it was, or the end.
+    fn watch(&self, mut known: Known) {
+        let (mut trouble, mut told_at, mut level_ms) = (None, None::<Instant>, None);
         while !self.is_stopping() {
-            trouble = match self.read(&mut picture, &mut tail) {
+            trouble = match self.read(&mut known) {
                 Ok(Read::Anew) => return,
                 Ok(Read::Some) => None,
                 Ok(Read::Nothing) => trouble,
+                // Records were deleted before they were read.
+                Err(error) if error.kind == Kind::DataLoss => return,
                 Err(error) => Some(error.message),
             };
-            let every = if read_all { TOLD.1 } else { TOLD.0 };
+            let every = if level_ms.is_some() { TOLD.1 } else { TOLD.0 };
             if told_at.is_some_and(|at| at.elapsed() < every) {
                 continue;
             }
             told_at = Some(Instant::now());
-            let (done, all) = tail.progress();
-            // Only once: what comes later is read as it comes.
-            read_all = read_all || done >= all && tail.has_begun();
-            let reading = (!read_all).then_some(Reading { done, all });
-            self.sender.send_replace(Some(Arc::new(picture.state(now_ms(), reading, trouble.clone()))));
+            level_ms = level_ms.max(known.tail.level().map(millis));
+            let (done, all) = known.tail.progress();
+            let reading = level_ms.is_none().then_some(Reading { done, all });
+            self.sender.send_replace(Arc::new(known.picture.state(now_ms(), level_ms, reading, trouble.clone())));
         }
     }
 
@@ -121,58 +141,67 @@ impl Work {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// What was told last, but with this trouble.
+    fn tell(&self, trouble: String) {
+        let last = Arc::clone(&self.sender.borrow());
+        self.sender.send_replace(Arc::new(State { trouble: Some(trouble), now: now_ms(), ..State::clone(&last) }));
+        std::thread::sleep(PAUSE);
+    }
+
     /// Waits for the schemas of the sources.
-    fn prepare(&self) -> Option<(Picture, Tail)> {
+    fn prepare(&self) -> Option<Known> {
         while !self.is_stopping() {
-            let error = match self.streams().and_then(|streams| {
-                let picture = Picture::new(&self.config, self.demo, streams);
-                let tail = Tail::new(&self.config.kafka, picture.topics(), self.since_ms)?;
-                Ok((picture, tail))
-            }) {
-                Ok(ready) => return Some(ready),
-                Err(error) => error,
-            };
-            let mut nothing = Picture::new(&self.config, self.demo, Vec::new());
-            let reading = Some(Reading { done: 0, all: 0 });
-            self.sender.send_replace(Some(Arc::new(nothing.state(now_ms(), reading, Some(error.message)))));
-            std::thread::sleep(PAUSE);
+            match self.know() {
+                Ok(known) => return Some(known),
+                Err(error) => self.tell(error.message),
+            }
         }
         None
     }
 
-    fn streams(&self) -> Result<Vec<Stream>> {
-        let stream = |aggregate: &crate::config::Aggregate| {
-            let source = self.config.source(Some(&aggregate.source))?;
-            let subject = format!("{}-value", source.topic);
-            let schema = self.runtime.block_on(self.registry.latest(&subject))?.ok_or_else(|| {
-                Error::new(
-                    Kind::Data,
-                    format!("schema registry at {}: there is no subject `{subject}` yet", self.config.registry.url),
-                )
-            })?;
-            let layout = Layout::new(aggregate, &schema.schema, &source.time)?;
+    fn know(&self) -> Result<Known> {
+        let schemas = self.schemas()?;
+        let stream = |(aggregate, schema): (&Aggregate, &Registered)| {
+            let layout = Layout::new(aggregate, &schema.schema, &self.config.source(Some(&aggregate.source))?.time)?;
             Stream::new(aggregate, layout, self.since_ms)
                 .map_err(|error| Error::new(Kind::Data, format!("aggregate `{}`: {error}", aggregate.sink)))
         };
-        self.config.aggregates.iter().map(stream).collect()
+        let streams: Result<Vec<Stream>> = self.config.aggregates.iter().zip(&schemas).map(stream).collect();
+        let picture = Picture::new(&self.config, self.demo, streams?);
+        let tail = Tail::new(&self.config.kafka, picture.topics(), self.since_ms)?;
+        Ok(Known { schemas, picture, tail })
+    }
+
+    /// The newest schema of each aggregate's source.
+    fn schemas(&self) -> Result<Vec<Registered>> {
+        let schema = |aggregate: &Aggregate| {
+            let subject = format!("{}-value", aggregate.source);
+            let found = self.runtime.block_on(self.registry.latest(&subject))?;
+            let what = || format!("schema registry at {}: there is no subject `{subject}` yet", self.config.registry.url);
+            found.ok_or_else(|| Error::new(Kind::Data, what()))
+        };
+        self.config.aggregates.iter().map(schema).collect()
     }
 
     /// Reads what is there.
-    fn read(&self, picture: &mut Picture, tail: &mut Tail) -> Result<Read> {
-        let mut read = match tail.look()? {
+    fn read(&self, known: &mut Known) -> Result<Read> {
+        let mut read = match known.tail.look()? {
             Look::Gone => return Ok(Read::Anew),
             Look::Done => Read::Some,
             Look::Early => Read::Nothing,
         };
         for count in 0..BATCH {
             let wait = if count == 0 { WAIT } else { Duration::ZERO };
-            let Some((topic, message)) = tail.poll(wait)? else { break };
+            let Some((topic, message)) = known.tail.poll(wait)? else { break };
             read = Read::Some;
-            let record = record(&message, tail.begins_late(topic, message.partition()));
-            if let Some(id) = picture.unknown(&record) {
-                self.learn(picture, id);
+            let record = record(&message, known.tail.begins_late(topic, message.partition()));
+            if let Some(id) = known.picture.unknown(&record, now_ms()) {
+                self.learn(&mut known.picture, id);
+                if self.schemas().is_ok_and(|schemas| schemas != known.schemas) {
+                    return Ok(Read::Anew);
+                }
             }
-            picture.take(&record, now_ms());
+            known.picture.take(&record, now_ms());
         }
         Ok(read)
     }
@@ -180,17 +209,12 @@ impl Work {
     /// Asks the registry until it answers.
     fn learn(&self, picture: &mut Picture, id: u32) {
         while !self.is_stopping() {
-            let error = match self.runtime.block_on(self.registry.by_id(id)) {
-                Ok(found) => return picture.learn(id, found.map(|found| found.schema).as_deref()),
-                // It answered, but with a schema that is no Avro schema, or is refused to us.
-                Err(error) if error.kind != Kind::Unreachable => {
-                    tracing::warn!("{error}");
-                    return picture.learn(id, None);
-                }
-                Err(error) => error,
-            };
-            self.sender.send_replace(Some(Arc::new(picture.state(now_ms(), None, Some(error.message)))));
-            std::thread::sleep(PAUSE);
+            match self.runtime.block_on(self.registry.by_id(id)) {
+                Ok(found) => return picture.learn(id, found.map(|found| found.schema).as_deref(), now_ms()),
+                // There is one, but it is no Avro schema.
+                Err(error) if error.kind == Kind::Data => return picture.learn(id, None, now_ms()),
+                Err(error) => self.tell(error.message),
+            }
         }
     }
 }
@@ -201,7 +225,7 @@ enum Read {
     Some,
     /// Nothing was heard.
     Nothing,
-    /// A topic was emptied, or made anew.
+    /// A topic was emptied or made anew, or a schema has changed.
     Anew,
 }
 
@@ -218,6 +242,10 @@ fn record<'m>(message: &'m BorrowedMessage<'_>, begins_late: bool) -> Record<'m>
 }
 
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    millis(SystemTime::now())
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
