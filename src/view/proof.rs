@@ -100,8 +100,8 @@ struct Cell {
     excused: BTreeMap<Place, i64>,
     /// What its records came to, if they are no longer kept.
     base: Option<Measures>,
-    /// Some record of it may have been late.
-    maybe_late: bool,
+    /// When the first record of it was written that may have been late (Kafka's timestamp, ms).
+    maybe_late: Option<i64>,
     /// When something last came for it, ms.
     changed_ms: i64,
     judgement: Judgement,
@@ -114,8 +114,8 @@ pub struct Counted {
     pub place: Place,
     /// One value for each of [`Definition::functions`].
     pub values: Vec<Option<Number>>,
-    /// Its window may have been closed when it was read.
-    pub maybe_late: bool,
+    /// If its window may have been closed when it was read: when it was written (Kafka's timestamp, ms).
+    pub maybe_late: Option<i64>,
 }
 
 /// What the records of a cell come to.
@@ -135,8 +135,8 @@ enum Due {
 #[derive(Debug)]
 pub struct Proof {
     definition: Definition,
-    /// Late records are dropped and nothing tells of them.
-    drops_late: bool,
+    /// Of late records that were written before this time nothing tells: they are dropped, or their letters were deleted, ms.
+    traceless_before: i64,
     /// Several instances may close windows, each its own.
     is_shared: bool,
     cells: BTreeMap<Key, Cell>,
@@ -160,11 +160,11 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Nothing is known yet.
+    /// Nothing is known yet. `drops_late`: late records are dropped; `is_shared`: several instances may close windows.
     pub fn new(definition: Definition, drops_late: bool, is_shared: bool) -> Self {
         Self {
             definition,
-            drops_late,
+            traceless_before: if drops_late { i64::MAX } else { i64::MIN },
             is_shared,
             cells: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -193,6 +193,11 @@ impl Proof {
     /// Dead letters that were written before this time excuse nothing.
     pub fn leave_out_letters_before(&mut self, time_ms: i64) {
         self.letters_from = self.letters_from.max(time_ms);
+    }
+
+    /// Dead letters that were written before this time may have been deleted, so their records are not known to be excused.
+    pub fn letters_are_gone_before(&mut self, time_ms: i64) {
+        self.traceless_before = self.traceless_before.max(time_ms);
     }
 
     /// The end of the last window with a row, ms.
@@ -226,7 +231,7 @@ impl Proof {
     pub fn add_record(&mut self, key: Key, record: Counted, now_ms: i64) {
         if let Some(cell) = self.change(key, now_ms) {
             cell.records.push((record.place, record.values));
-            cell.maybe_late |= record.maybe_late;
+            cell.maybe_late = cell.maybe_late.into_iter().chain(record.maybe_late).min();
             self.records += 1;
         }
     }
@@ -338,7 +343,7 @@ impl Proof {
             (Due::Nothing, Some(_)) => after(GRACE_MS, What::Extra),
             (Due::Row(due), Some(found)) if is_same(&due, &found) => Judgement::Equal,
             (Due::NoRow, None) => Judgement::Equal,
-            _ if self.drops_late && cell.maybe_late => Judgement::LeftOut,
+            _ if cell.maybe_late.is_some_and(|written_ms| written_ms < self.traceless_before) => Judgement::LeftOut,
             (_, Some(_)) => after(GRACE_MS, What::Wrong),
             (Due::Row(_), None) => after(if self.is_shared { SHARED_GRACE_MS } else { GRACE_MS }, What::Missing),
         }

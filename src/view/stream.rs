@@ -36,6 +36,14 @@ pub struct Record<'a> {
     pub begins_late: bool,
 }
 
+/// A topic of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Of {
+    Source,
+    Sink,
+    DeadLetters,
+}
+
 /// What is known of a partition of the source.
 #[derive(Debug, Clone, Copy)]
 struct Partition {
@@ -58,8 +66,8 @@ pub struct Stream {
     rows: Rows,
     proof: Proof,
     partitions: BTreeMap<i32, Partition>,
-    /// Partitions of the source (true) and the sink whose first record was read.
-    begun: BTreeSet<(bool, i32)>,
+    /// Partitions whose first record was read, by topic.
+    begun: BTreeSet<(Of, i32)>,
     late: u64,
     letters: u64,
     /// Records of the sink that are no rows.
@@ -125,14 +133,15 @@ impl Stream {
         let start = window_start(event.time_ms, definition.window_ms, definition.offset_ms);
         let (key, values, time_ms) = ((start, event.group.clone().into_boxed_slice()), event.values.clone(), event.time_ms);
         let (window_ms, lateness_ms) = (definition.window_ms, definition.lateness_ms);
-        if self.begun.insert((true, record.partition)) && record.begins_late {
+        if self.begun.insert((Of::Source, record.partition)) && record.begins_late {
             // Some of those before it may have been as late as allowed.
             let last_begun = window_start(time_ms.saturating_add(lateness_ms), window_ms, definition.offset_ms);
             self.proof.leave_out_before(last_begun.saturating_add(window_ms));
         }
         let known = self.partitions.entry(record.partition).or_insert(Partition { max_event_time: i64::MIN, read_ms: now_ms });
         // The engine's watermark is not above that of a partition, unless it was idle.
-        let maybe_late = known.max_event_time.saturating_sub(lateness_ms) >= start + window_ms - 1;
+        let maybe_late = (known.max_event_time.saturating_sub(lateness_ms) >= start + window_ms - 1)
+            .then_some(record.time_ms.unwrap_or(i64::MIN));
         *known = Partition { max_event_time: known.max_event_time.max(time_ms), read_ms: now_ms };
         self.proof.add_record(key, Counted { place: (record.partition, record.offset), values, maybe_late }, now_ms);
     }
@@ -142,7 +151,7 @@ impl Stream {
             self.no_rows += 1;
             return;
         };
-        if self.begun.insert((false, record.partition)) && record.begins_late {
+        if self.begun.insert((Of::Sink, record.partition)) && record.begins_late {
             self.proof.leave_out_before(row.start_ms.saturating_add(self.layout.definition.window_ms));
             record.time_ms.into_iter().for_each(|time_ms| self.proof.leave_out_letters_before(time_ms));
         }
@@ -151,6 +160,9 @@ impl Stream {
 
     fn take_letter(&mut self, record: &Record<'_>, now_ms: i64) {
         let Some(envelope) = record.envelope.as_ref().filter(|envelope| envelope.is_of(&self.sink)) else { return };
+        if self.begun.insert((Of::DeadLetters, record.partition)) && record.begins_late {
+            record.time_ms.into_iter().for_each(|time_ms| self.proof.letters_are_gone_before(time_ms));
+        }
         self.letters += 1;
         self.late += u64::from(envelope.cause == "late");
         let Some(place) = envelope.origin.filter(|_| envelope.is_record_of(&self.source)) else { return };
@@ -164,7 +176,7 @@ impl Stream {
     /// The time up to which all events are taken to have arrived, ms: as the engine has it, seen from outside.
     pub fn watermark(&self, now_ms: i64) -> Option<i64> {
         let lateness_ms = self.layout.definition.lateness_ms;
-        let idle = |partition: &&Partition| now_ms - partition.read_ms >= self.idle_timeout_ms;
+        let idle = |partition: &&Partition| now_ms.saturating_sub(partition.read_ms) >= self.idle_timeout_ms;
         let holding = self.partitions.values().filter(|partition| !idle(partition)).map(|one| one.max_event_time).min();
         let latest = || self.partitions.values().map(|partition| partition.max_event_time).max();
         holding.or_else(latest).map(|time| time - lateness_ms)

@@ -31,10 +31,10 @@ impl Case {
     /// A sale in the window with this number; returns its place.
     fn sale(&mut self, window: i64, amount: i128) -> Place {
         self.offset += 1;
-        self.record(window, (0, self.offset), amount, false)
+        self.record(window, (0, self.offset), amount, None)
     }
 
-    fn record(&mut self, window: i64, place: Place, amount: i128, maybe_late: bool) -> Place {
+    fn record(&mut self, window: i64, place: Place, amount: i128, maybe_late: Option<i64>) -> Place {
         let values = vec![Some(Number::Int(amount))];
         self.proof.add_record(key(window), Counted { place, values, maybe_late }, 0);
         place
@@ -148,11 +148,11 @@ fn dead_letters_excuse_their_records_whichever_is_read_first() {
     assert_eq!(case.judge(LATER), (1, 0, 0));
     case.letter(1, (0, 1_000));
     assert_eq!(case.judge(LATER), (1, 0, 0));
-    case.record(1, (0, 1_000), 3, false);
+    case.record(1, (0, 1_000), 3, None);
     assert_eq!(case.judge(LATER), (1, 0, 0));
     // A cell of nothing but letters is none.
     case.letter(2, (0, 2_000));
-    case.record(2, (0, 2_000), 3, false);
+    case.record(2, (0, 2_000), 3, None);
     assert_eq!((case.judge(LATER), case.proof.open_windows().len()), ((1, 0, 0), 0));
 }
 
@@ -184,11 +184,26 @@ fn where_late_records_may_have_been_dropped_nothing_is_told() {
     let mut case = Case::new(false, true);
     case.sale(1, 100);
     case.row(1, 100);
-    case.record(1, (0, 5), 7, true);
+    case.record(1, (0, 5), 7, Some(0));
     case.sale(2, 100);
     case.row(2, 101);
-    case.record(3, (0, 6), 1, false);
+    case.record(3, (0, 6), 1, None);
     case.row(3, 1);
+    let judged = case.proof.judge(&case.rows, Some(LATER));
+    assert_eq!((judged.equal, judged.differing, judged.left_out), (1, 1, 1));
+}
+
+#[test]
+fn a_late_record_whose_letter_may_be_deleted_is_nothing_wrong() {
+    let mut case = Case::new(false, false);
+    for (window, written_ms) in [(1, 10), (2, 20)] {
+        case.sale(window, 100);
+        case.row(window, 100);
+        case.record(window, (0, 3 + window), 7, Some(written_ms));
+    }
+    case.record(3, (0, 9), 1, None);
+    case.row(3, 1);
+    case.proof.letters_are_gone_before(20);
     let judged = case.proof.judge(&case.rows, Some(LATER));
     assert_eq!((judged.equal, judged.differing, judged.left_out), (1, 1, 1));
 }
@@ -296,7 +311,7 @@ fn history(times: &[(usize, u8, i64)]) -> History {
         offset_ms: 0,
         lateness_ms: 5,
         max_future_ms: 0,
-        functions: vec![crate::engine::Function::Sum],
+        functions: vec![engine::Function::Sum],
         late_deltas: false,
         keyed: false,
     };
@@ -336,7 +351,7 @@ fn read(history: &History, turns: &[u8]) -> Judged {
         match turns.next().unwrap() % 4 {
             0 => match left.0.next() {
                 Some((key, place, amount)) => {
-                    let record = Counted { place: *place, values: vec![Some(Number::Int(*amount))], maybe_late: false };
+                    let record = Counted { place: *place, values: vec![Some(Number::Int(*amount))], maybe_late: None };
                     case.proof.add_record(key.clone(), record, 0);
                 }
                 None => done[0] = true,
