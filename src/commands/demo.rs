@@ -83,7 +83,7 @@ async fn length(length: Option<Millis>) {
 /// What the proof says in the end.
 fn verdict(states: &States) -> Result<()> {
     let state = Arc::clone(&states.borrow());
-    eprintln!();
+    note!("");
     match state.verdict {
         Verdict::Equal if state.trouble.is_some() => Err(Error::new(Kind::Failed, view::line(&state))),
         Verdict::Equal => {

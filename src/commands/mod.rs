@@ -9,6 +9,14 @@ macro_rules! say {
     }};
 }
 
+/// `eprintln!`, in the same way.
+macro_rules! note {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
 mod aggregate;
 mod dead_letters;
 mod demo;

@@ -1,7 +1,7 @@
 //! `pipeline view`
 
 use std::convert::Infallible;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) async fn run(config: &Config, args: &View) -> Result<()> {
     let listener = listen(&args.page).await?;
     let watcher = Watcher::start(config, since_ms, false)?;
     announce(&listener, &args.page)?;
-    eprintln!("reading Kafka at {}; Ctrl-C ends it", config.kafka.bootstrap_servers);
+    note!("reading Kafka at {}; Ctrl-C ends it", config.kafka.bootstrap_servers);
     tokio::select! {
         error = view::serve(listener, watcher.states.clone()) => Err(error),
         error = watcher.ended() => Err(error),
@@ -55,7 +55,7 @@ pub(super) fn announce(listener: &TcpListener, page: &Page) -> Result<()> {
     if page.open
         && let Err(error) = open::that_detached(&url)
     {
-        eprintln!("warning: cannot open a browser ({error}): open {url} yourself");
+        note!("warning: cannot open a browser ({error}): open {url} yourself");
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ pub(super) async fn progress(states: States) -> Infallible {
     loop {
         tokio::time::sleep(pause).await;
         let line = line(&states.borrow());
-        if terminal { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
+        let _ = if terminal { write!(std::io::stderr(), "\r\x1b[K{line}") } else { writeln!(std::io::stderr(), "{line}") };
     }
 }
 
