@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
@@ -55,7 +54,7 @@ async fn metrics(State((sink, status)): State<(String, Status)>) -> impl IntoRes
     let mut registry = Registry::with_labels([("sink".into(), sink.into())].into_iter());
     let histogram = status.transactions.clone();
     registry.register_with_unit("pipeline_transaction", "How long transactions take", Unit::Seconds, histogram);
-    registry.register_collector(Box::new(Told { snapshot: status.snapshot(), now_ms: now_ms() }));
+    registry.register_collector(Box::new(Told { snapshot: status.snapshot(), now_ms: chrono::Utc::now().timestamp_millis() }));
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], text),
@@ -83,11 +82,6 @@ fn readiness(snapshot: &Snapshot, is_stopping: bool) -> Result<(), String> {
         return Err(format!("replaying {done} of {}", snapshot.replay_total));
     }
     Ok(())
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A snapshot as metrics.

@@ -56,6 +56,17 @@ impl Registry {
         self.found(&what, client::get_schema_by_subject_and_version(&self.settings, subject, None).await)
     }
 
+    /// The newest schema of a topic's values; an error if there is none.
+    pub async fn newest(&self, topic: &str) -> Result<Registered> {
+        let subject = format!("{topic}-value");
+        self.latest(&subject).await?.ok_or_else(|| {
+            Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", self.url))
+                .hint(
+                    "`pipeline produce` registers a source topic's, `pipeline aggregate` its sink's; is the address right, its path included?",
+                )
+        })
+    }
+
     /// The schema of an id; `None` if the registry does not know the id.
     pub async fn by_id(&self, id: u32) -> Result<Option<Registered>> {
         self.found(&format!("asking for schema id {id}"), client::get_schema_by_id(id, &self.settings).await)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::layout::{Input, Layout};
-use crate::avro::{FieldKind, Plan, Scalar, wire};
+use crate::avro::{Plan, Scalar, wire};
 use crate::engine::Number;
 
 /// Why a record gives no event.
@@ -131,7 +131,7 @@ impl Reader {
 }
 
 fn fill(decoded: &mut Decoded, layout: &Layout, plan: &Plan, slots: &[Scalar<'_>]) -> Result<(), Unreadable> {
-    decoded.time_ms = event_time(plan.kind(0), slots[0]).ok_or_else(|| no_value(&layout.wanted[0], slots[0]))?;
+    decoded.time_ms = slots[0].event_time(plan.kind(0)).ok_or_else(|| no_value(&layout.wanted[0], slots[0]))?;
     let groups = &slots[1..=layout.group_kinds.len()];
     decoded.group.clear();
     layout.encode_group(groups, &mut decoded.group).map_err(|error| {
@@ -155,14 +155,6 @@ fn no_value(field: &str, value: Scalar<'_>) -> Unreadable {
     match value {
         Scalar::Null => poison("null-field", format!("field `{field}` is null")),
         other => poison("wrong-schema", format!("field `{field}` is of type {}", other.type_name())),
-    }
-}
-
-fn event_time(kind: FieldKind, value: Scalar<'_>) -> Option<i64> {
-    match (kind, value) {
-        (FieldKind::TimestampMicros, Scalar::Long(micros)) => Some(micros.div_euclid(1_000)),
-        (FieldKind::Long | FieldKind::TimestampMillis, Scalar::Long(millis)) => Some(millis),
-        _ => None,
     }
 }
 

@@ -56,11 +56,7 @@ impl Job {
         let partitions = cluster.existing(&source.topic)?;
         refuse_compacted(&cluster, &source.topic, "sums over it would be wrong, since older records of a key vanish").await?;
         let registry = Registry::new(&config.registry)?;
-        let subject = format!("{}-value", source.topic);
-        let schema = registry.latest(&subject).await?.ok_or_else(|| {
-            Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", config.registry.url))
-                .hint("`pipeline produce` registers it; is the address right, its path included?")
-        })?;
+        let schema = registry.newest(&source.topic).await?;
         let layout = Arc::new(Layout::new(aggregate, &schema.schema, &source.time)?);
         let key_id = registry.register(&format!("{}-key", aggregate.sink), &layout.key_schema).await?;
         let value_id = registry.register(&format!("{}-value", aggregate.sink), &layout.value_schema).await?;

@@ -32,6 +32,15 @@ pub enum Scalar<'a> {
 }
 
 impl Scalar<'_> {
+    /// An event time of this kind, ms since 1970; `None`: it is no time that windows are made of.
+    pub fn event_time(&self, kind: FieldKind) -> Option<i64> {
+        match (kind, *self) {
+            (FieldKind::TimestampMicros, Self::Long(micros)) => Some(micros.div_euclid(1_000)),
+            (FieldKind::Long | FieldKind::TimestampMillis, Self::Long(millis)) => Some(millis),
+            _ => None,
+        }
+    }
+
     /// Its type as messages name it.
     pub fn type_name(&self) -> &'static str {
         match self {

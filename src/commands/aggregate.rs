@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     if let Some(instance) = &args.instance {
         job = job.share(instance);
     }
-    eprintln!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
+    note!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();
     let served = metrics::serve(args.metrics_listen, &aggregate.sink, status.clone()).await?;
     let watched = status.clone();
@@ -43,7 +43,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     let last = status.snapshot();
     show(&last);
     if std::io::stderr().is_terminal() {
-        eprintln!();
+        note!();
     }
     let how = if outcome == Outcome::CaughtUp { "caught up" } else { "stopped" };
     let Snapshot { records, rows, late, poison, .. } = last;
@@ -79,5 +79,5 @@ fn show(snapshot: &Snapshot) {
     if snapshot.replay_left > 0 {
         line = format!("replaying {} of {}  {line}", snapshot.replay_total - snapshot.replay_left, snapshot.replay_total);
     }
-    if std::io::stderr().is_terminal() { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
+    if std::io::stderr().is_terminal() { eprint!("\r\x1b[K{line}") } else { note!("{line}") }
 }

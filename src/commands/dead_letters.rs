@@ -62,9 +62,10 @@ impl Desk {
 
     fn no_topic(&self, cluster: &Cluster) -> Result<()> {
         if cluster.partitions(&self.sink)?.is_some() {
-            eprintln!(
+            note!(
                 "topic {} is not there, though {} is, and `pipeline aggregate` creates both: was it deleted, or does `dead_letters` in the pipeline file name another topic than before?",
-                self.topic, self.sink
+                self.topic,
+                self.sink
             );
         }
         match self.args.output {
@@ -158,16 +159,16 @@ impl Desk {
         for (cause, found) in found {
             let left = left_behind(cause).filter(|_| self.args.cause.is_none());
             if found.strangers > 0 {
-                eprintln!("{cause}: {} left: no record of {}", found.strangers, self.source);
+                note!("{cause}: {} left: no record of {}", found.strangers, self.source);
             }
             if found.sent_before > 0 {
-                eprintln!("{cause}: {} sent before", found.sent_before);
+                note!("{cause}: {} sent before", found.sent_before);
             }
             match left {
-                Some(why) if found.waiting > 0 => eprintln!("{cause}: {} left: {why}", found.waiting),
+                Some(why) if found.waiting > 0 => note!("{cause}: {} left: {why}", found.waiting),
                 Some(_) => {}
                 None => {
-                    eprintln!("{cause}: {} to send", found.waiting);
+                    note!("{cause}: {} to send", found.waiting);
                     chosen.push((cause.as_str(), found));
                 }
             }
@@ -213,7 +214,7 @@ impl<'a> Progress<'a> {
         if self.read.is_multiple_of(256) && self.told.elapsed() >= interval {
             self.told = Instant::now();
             let line = format!("{} of at most {} letters of {} read", self.read, self.most, self.topic);
-            if self.terminal { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
+            if self.terminal { eprint!("\r\x1b[K{line}") } else { note!("{line}") }
         }
     }
 

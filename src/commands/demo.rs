@@ -47,9 +47,7 @@ pub(super) async fn run(config: &Config, args: &Demo) -> Result<()> {
 }
 
 fn check(args: &Demo) -> Result<()> {
-    if !(args.rate.is_finite() && args.rate > 0.0) {
-        return Err(Error::new(Kind::Usage, format!("--rate {}: write a number of events a second above 0", args.rate)));
-    }
+    produce::check(&live(args.rate))?;
     if args.length.is_some_and(|length| length.0 <= 0) {
         return Err(Error::new(Kind::Usage, "--for: write a duration longer than 0, for example 30s"));
     }

@@ -70,10 +70,10 @@ async fn plan<'a>(config: &Config, druid: &Druid, registry: &Registry, datasourc
 
 /// The supervisor that a datasource should have, by its topic's schema.
 async fn desired(config: &Config, registry: &Registry, datasource: &Datasource) -> Result<Supervisor> {
-    let schema = schema(config, registry, &datasource.topic).await?;
+    let schema = registry.newest(&datasource.topic).await?.schema;
     let columns = columns::columns(&subject(&datasource.topic), &schema, &datasource.time)?;
     for left in &columns.left_out {
-        eprintln!("{}: field `{}` is left out: {}", datasource.name, left.field, left.why);
+        note!("{}: field `{}` is left out: {}", datasource.name, left.field, left.why);
     }
     spec::supervisor(config, datasource, &columns)
 }
@@ -102,16 +102,6 @@ async fn topic_ends(config: &Config, topic: &str) -> Result<BTreeMap<i32, Ends>>
     blocking(move || Cluster::new(&kafka, "read_committed")?.ends(&topic)).await
 }
 
-async fn schema(config: &Config, registry: &Registry, topic: &str) -> Result<String> {
-    let subject = subject(topic);
-    let found = registry.latest(&subject).await?.ok_or_else(|| {
-        Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", config.registry.url)).hint(
-            "`pipeline produce` registers the schema of a source topic, `pipeline aggregate` that of its sink: run it first",
-        )
-    })?;
-    Ok(found.schema)
-}
-
 fn subject(topic: &str) -> String {
     format!("{topic}-value")
 }
@@ -125,13 +115,13 @@ async fn show_sample(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
     };
     let sampled = druid.sample(&plan.supervisor, rows, timeout_ms).await?;
     match sample::judge(&plan.supervisor, &sampled).map_err(|error| error.while_doing(format!("datasource {name}")))? {
-        Told::Nothing(why) => eprintln!("{name}: {why}"),
+        Told::Nothing(why) => note!("{name}: {why}"),
         Told::Rows(rows, unreadable) => {
             for row in &rows {
                 say!("{name} sample: {row}");
             }
             if unreadable > 0 {
-                eprintln!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
+                note!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
             }
         }
     }
@@ -152,7 +142,7 @@ async fn post(druid: &Druid, plan: &Plan<'_>) -> Result<()> {
                 say!("changed {name}: {difference}");
             }
             if differences.iter().any(Difference::shapes_rows) {
-                eprintln!("{name}: the change holds for new rows; those that are there stay as they are");
+                note!("{name}: the change holds for new rows; those that are there stay as they are");
             }
         }
     }
@@ -164,7 +154,7 @@ async fn replace(druid: &Druid, supervisor: &Supervisor) -> Result<()> {
     let posted = druid.post_supervisor(supervisor);
     let patience = async {
         tokio::time::sleep(SLOW).await;
-        eprintln!(
+        note!(
             "{}: Druid is stopping the old supervisor; one that does not reach Kafka takes a minute or two for it",
             supervisor.id()
         );
@@ -180,7 +170,7 @@ async fn wait_for_rows(config: &Config, druid: &Druid, registry: &Registry, plan
     let name = &plan.datasource.name;
     let counted = promised(config, druid, registry, plan).await?;
     if counted.bad > 0 {
-        eprintln!("{name}: records of topic {} that cannot be read, and will be no rows: {}", plan.datasource.topic, counted.bad);
+        note!("{name}: records of topic {} that cannot be read, and will be no rows: {}", plan.datasource.topic, counted.bad);
     }
     let promise = Promise {
         supervisor: &plan.supervisor,
@@ -191,7 +181,7 @@ async fn wait_for_rows(config: &Config, druid: &Druid, registry: &Registry, plan
     };
     let ready = wait::wait(druid, &promise, |rows| show_progress(name, rows, counted.good)).await?;
     if ready.skipped > 0 {
-        eprintln!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
+        note!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
     }
     say!("ready {name}: {} rows", ready.rows);
     Ok(())
@@ -199,7 +189,7 @@ async fn wait_for_rows(config: &Config, druid: &Druid, registry: &Registry, plan
 
 fn show_progress(name: &str, rows: u64, promised: u64) {
     if promised > 0 {
-        eprintln!("{name}: {rows} of {promised} rows");
+        note!("{name}: {rows} of {promised} rows");
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     check(args)?;
     let source = config.source(args.source.as_deref())?;
     let (job, about) = prepare(config, source, args).await?;
-    eprintln!("{about}");
+    note!("{about}");
     Watcher::new(config, source, job.writer.tally()).watch(job).await
 }
 
@@ -58,7 +58,7 @@ fn plural(count: i32) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-fn check(args: &Produce) -> Result<()> {
+pub(super) fn check(args: &Produce) -> Result<()> {
     let wrong = |what: String| Err(Error::new(Kind::Usage, what));
     if !(args.rate.is_finite() && args.rate > 0.0) {
         return wrong(format!("--rate {}: write a number of events a second above 0", args.rate));
@@ -104,7 +104,7 @@ fn time(time_us: i64) -> config::Instant {
 /// Looking is a service: where it fails (a user who may write need not be allowed to read), it is left.
 async fn warn_of_later(config: &Config, source: &Source, cluster: &Cluster, registry: &Registry, first_us: i64) {
     match newest::newest_us(config, source, cluster, registry).await {
-        Ok(Some(newest_us)) if newest_us > first_us => eprintln!(
+        Ok(Some(newest_us)) if newest_us > first_us => note!(
             "warning: {} already has events up to {}, and the first to be written happens at {}: an aggregate that has read \
              those will find these late",
             source.topic,
@@ -175,7 +175,7 @@ impl Watcher {
         let too_far = time_us.saturating_sub(now_us()) > self.max_future_us;
         if too_far {
             self.clear_line();
-            eprintln!("warning: event times are ahead of the clock ({}): an aggregate puts such events aside", time(time_us));
+            note!("warning: event times are ahead of the clock ({}): an aggregate puts such events aside", time(time_us));
         }
         too_far
     }

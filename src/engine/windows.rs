@@ -35,6 +35,14 @@ pub struct Definition {
     pub keyed: bool,
 }
 
+impl Definition {
+    /// Whether this is an event time, and not too far past its record's Kafka timestamp.
+    pub fn is_in_range(&self, time_ms: i64, kafka_time_ms: Option<i64>) -> bool {
+        let latest = kafka_time_ms.map_or(TIME_RANGE, |time| time.saturating_add(self.max_future_ms));
+        (-TIME_RANGE..=latest.min(TIME_RANGE)).contains(&time_ms)
+    }
+}
+
 /// A decoded record.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
@@ -130,7 +138,7 @@ impl Engine {
     pub fn observe(&mut self, event: &Event<'_>) -> Verdict {
         let start =
             window_start(event.time_ms.clamp(-TIME_RANGE, TIME_RANGE), self.definition.window_ms, self.definition.offset_ms);
-        let in_range = self.in_range(event);
+        let in_range = self.definition.is_in_range(event.time_ms, event.kafka_time_ms);
         let Some(partition) = self.partitions.get_mut(&event.partition) else { return Verdict::Old };
         let old = event.offset < partition.replay_until;
         let replay_ended = partition.advance(event.offset + 1);
@@ -197,11 +205,6 @@ impl Engine {
     /// The offset of the last record of a partition that was an event: as long as it stays, the partition is silent.
     pub fn last_event(&self, partition: i32) -> Option<i64> {
         self.partitions.get(&partition).and_then(|partition| partition.last_event)
-    }
-
-    fn in_range(&self, event: &Event<'_>) -> bool {
-        let latest = event.kafka_time_ms.map_or(TIME_RANGE, |time| time.saturating_add(self.definition.max_future_ms));
-        (-TIME_RANGE..=latest.min(TIME_RANGE)).contains(&event.time_ms)
     }
 
     /// Whether records that were read before the restart are still being read again. Until then nothing closes.

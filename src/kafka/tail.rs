@@ -1,8 +1,9 @@
 //! Reading topics from their beginning, and going on as they grow.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -62,7 +63,7 @@ pub struct Tail {
     /// How long until it is looked again.
     pause: Duration,
     /// When the ends were last asked for, and what they were.
-    ends: Option<(SystemTime, BTreeMap<Place, i64>)>,
+    ends: Option<(DateTime<Utc>, BTreeMap<Place, i64>)>,
 }
 
 impl Tail {
@@ -99,7 +100,7 @@ impl Tail {
         if self.looked_at.is_some_and(|at| at.elapsed() < self.pause) {
             return Ok(Look::Early);
         }
-        let (begin, now, mut ends) = (Instant::now(), SystemTime::now(), BTreeMap::new());
+        let (begin, now, mut ends) = (Instant::now(), Utc::now(), BTreeMap::new());
         for topic in 0..self.topics.len() {
             let found = self.cluster.partitions(&self.topics[topic])?.unwrap_or(0);
             for partition in 0..self.partitions[topic] {
@@ -133,7 +134,7 @@ impl Tail {
     }
 
     /// A time at which the topics ended where they are read to by now, or before; `None`: they were not read so far.
-    pub fn level(&self) -> Option<SystemTime> {
+    pub fn level(&self) -> Option<DateTime<Utc>> {
         let (asked_at, ends) = self.ends.as_ref()?;
         let reached = |(place, end): (&Place, &i64)| {
             let begun = || self.begun.get(place).map_or(0, |begun| begun.low);

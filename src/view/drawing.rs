@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::rows::to_float;
 use super::state::{self, Data, Series, Slice};
-use crate::avro::{FieldKind, Plan, Scalar, wire};
+use crate::avro::{Plan, Scalar, wire};
 use crate::config::{Chart, ChartKind, Config, Function};
 
 /// So many buckets are kept, the latest.
@@ -111,13 +112,13 @@ impl Drawing {
         if plan.decode(datum, &mut slots).is_err() {
             return;
         }
-        let Some(time_ms) = millis(plan.kind(0), slots[0]) else { return };
+        let Some(time_ms) = slots[0].event_time(plan.kind(0)) else { return };
         // One clock that runs years ahead must not push everything else out of the picture.
         if written_ms.is_some_and(|written_ms| time_ms > written_ms.saturating_add(AHEAD_MS)) {
             return;
         }
         let (Some(metric), dimensions) = (slots.last().copied(), &slots[1..slots.len() - 1]) else { return };
-        let value = match (self.chart.metric.function, number(metric)) {
+        let value = match (self.chart.metric.function, to_float(metric)) {
             (_, Some(value)) => value,
             (Function::Count, None) if metric != Scalar::Null => 1.0,
             _ => return,
@@ -188,26 +189,6 @@ impl Drawing {
 
     fn color(&self, name: &str) -> Option<String> {
         self.colors.get(name).cloned()
-    }
-}
-
-/// An event time in ms.
-fn millis(kind: FieldKind, value: Scalar<'_>) -> Option<i64> {
-    match (kind, value) {
-        (FieldKind::TimestampMicros, Scalar::Long(micros)) => Some(micros.div_euclid(1_000)),
-        (FieldKind::Long | FieldKind::TimestampMillis, Scalar::Long(millis)) => Some(millis),
-        _ => None,
-    }
-}
-
-fn number(value: Scalar<'_>) -> Option<f64> {
-    match value {
-        Scalar::Int(value) => Some(value.into()),
-        Scalar::Long(value) => Some(value as f64),
-        Scalar::Float(value) => Some(value.into()),
-        Scalar::Double(value) => Some(value),
-        Scalar::Decimal { unscaled, scale } => Some(unscaled as f64 / 10_f64.powi(i32::try_from(scale).unwrap_or(i32::MAX))),
-        _ => None,
     }
 }
 

@@ -125,6 +125,11 @@ impl Value {
     }
 }
 
+/// A number's nearest float; `None`: it is none.
+pub fn to_float(value: Scalar<'_>) -> Option<f64> {
+    number(value).map(|value| value.float())
+}
+
 fn number(value: Scalar<'_>) -> Option<Value> {
     Some(match value {
         Scalar::Int(value) => Value::Exact((value.into(), 0)),

@@ -12,8 +12,6 @@ use crate::config::{Aggregate, Late};
 use crate::engine::window_start;
 use crate::letters::Envelope;
 
-/// Event times beyond this are none, ms: as the engine has it.
-const TIME_RANGE: i64 = 8_640_000_000_000_000;
 /// Rows that are so far behind the watermark, in event time, are missed, ms.
 const BEHIND_MS: i64 = 60_000;
 
@@ -124,10 +122,7 @@ impl Stream {
     fn take_event(&mut self, record: &Record<'_>, now_ms: i64) {
         let definition = &self.layout.definition;
         let Ok(event) = self.reader.read(record.value) else { return };
-        // No time at all, or too far ahead of its Kafka timestamp: the aggregate puts it aside.
-        let latest =
-            record.time_ms.map_or(TIME_RANGE, |time_ms| time_ms.saturating_add(definition.max_future_ms).min(TIME_RANGE));
-        if !(-TIME_RANGE..=latest).contains(&event.time_ms) {
+        if !definition.is_in_range(event.time_ms, record.time_ms) {
             return;
         }
         let start = window_start(event.time_ms, definition.window_ms, definition.offset_ms);

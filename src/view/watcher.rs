@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use tokio::runtime::Handle;
@@ -51,7 +52,7 @@ impl Watcher {
             ));
         }
         let reading = Some(Reading { done: 0, all: 0 });
-        let nothing = Picture::new(config, demo, Vec::new()).state(now_ms(), None, reading, None);
+        let nothing = Picture::new(config, demo, Vec::new()).state(Utc::now().timestamp_millis(), None, reading, None);
         let (sender, states) = watch::channel(Arc::new(nothing));
         let stop = Arc::<AtomicBool>::default();
         let registry = Registry::new(&config.registry)?;
@@ -70,9 +71,7 @@ impl Watcher {
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         Ok(Self { states, stop })
     }
-}
 
-impl Watcher {
     /// Returns when the thread has ended, which it does only if it failed.
     pub async fn ended(&self) -> Error {
         let mut states = self.states.clone();
@@ -130,10 +129,15 @@ impl Work {
                 continue;
             }
             told_at = Some(Instant::now());
-            level_ms = level_ms.max(known.tail.level().map(millis));
+            level_ms = level_ms.max(known.tail.level().map(|at| at.timestamp_millis()));
             let (done, all) = known.tail.progress();
             let reading = level_ms.is_none().then_some(Reading { done, all });
-            self.sender.send_replace(Arc::new(known.picture.state(now_ms(), level_ms, reading, trouble.clone())));
+            self.sender.send_replace(Arc::new(known.picture.state(
+                Utc::now().timestamp_millis(),
+                level_ms,
+                reading,
+                trouble.clone(),
+            )));
         }
     }
 
@@ -144,7 +148,11 @@ impl Work {
     /// What was told last, but with this trouble.
     fn tell(&self, trouble: String) {
         let last = Arc::clone(&self.sender.borrow());
-        self.sender.send_replace(Arc::new(State { trouble: Some(trouble), now: now_ms(), ..State::clone(&last) }));
+        self.sender.send_replace(Arc::new(State {
+            trouble: Some(trouble),
+            now: Utc::now().timestamp_millis(),
+            ..State::clone(&last)
+        }));
         std::thread::sleep(PAUSE);
     }
 
@@ -174,12 +182,7 @@ impl Work {
 
     /// The newest schema of each aggregate's source.
     fn schemas(&self) -> Result<Vec<Registered>> {
-        let schema = |aggregate: &Aggregate| {
-            let subject = format!("{}-value", aggregate.source);
-            let found = self.runtime.block_on(self.registry.latest(&subject))?;
-            let what = || format!("schema registry at {}: there is no subject `{subject}` yet", self.config.registry.url);
-            found.ok_or_else(|| Error::new(Kind::Data, what()))
-        };
+        let schema = |aggregate: &Aggregate| self.runtime.block_on(self.registry.newest(&aggregate.source));
         self.config.aggregates.iter().map(schema).collect()
     }
 
@@ -195,13 +198,13 @@ impl Work {
             let Some((topic, message)) = known.tail.poll(wait)? else { break };
             read = Read::Some;
             let record = record(&message, known.tail.begins_late(topic, message.partition()));
-            if let Some(id) = known.picture.unknown(&record, now_ms()) {
+            if let Some(id) = known.picture.unknown(&record, Utc::now().timestamp_millis()) {
                 self.learn(&mut known.picture, id);
                 if self.schemas().is_ok_and(|schemas| schemas != known.schemas) {
                     return Ok(Read::Anew);
                 }
             }
-            known.picture.take(&record, now_ms());
+            known.picture.take(&record, Utc::now().timestamp_millis());
         }
         Ok(read)
     }
@@ -210,9 +213,9 @@ impl Work {
     fn learn(&self, picture: &mut Picture, id: u32) {
         while !self.is_stopping() {
             match self.runtime.block_on(self.registry.by_id(id)) {
-                Ok(found) => return picture.learn(id, found.map(|found| found.schema).as_deref(), now_ms()),
+                Ok(found) => return picture.learn(id, found.map(|found| found.schema).as_deref(), Utc::now().timestamp_millis()),
                 // There is one, but it is no Avro schema.
-                Err(error) if error.kind == Kind::Data => return picture.learn(id, None, now_ms()),
+                Err(error) if error.kind == Kind::Data => return picture.learn(id, None, Utc::now().timestamp_millis()),
                 Err(error) => self.tell(error.message),
             }
         }
@@ -239,13 +242,4 @@ fn record<'m>(message: &'m BorrowedMessage<'_>, begins_late: bool) -> Record<'m>
         envelope: message.headers().map(|_| Envelope::of(message)),
         begins_late,
     }
-}
-
-fn now_ms() -> i64 {
-    millis(SystemTime::now())
-}
-
-fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
