@@ -9,7 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::util::Timeout;
 
 use super::{Context, client_config, explain};
@@ -19,7 +19,7 @@ use crate::faults;
 
 /// The broker aborts a transaction that is open for longer, and fences its producer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// The broker's answer is waited for at least this long, also when the transaction's time is over.
+/// How long the broker's answer is waited for when a transaction has failed.
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long the broker may take to make the producer known, and to abort what a predecessor left open.
 const INIT_TIMEOUT: Duration = Duration::from_secs(12);
@@ -105,6 +105,15 @@ impl Transactional {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Broken> {
+        self.attempt(records, offsets, group).map_err(|broken| self.last_word(broken))
+    }
+
+    fn attempt<'a>(
+        &self,
+        records: impl IntoIterator<Item = Outgoing<'a>>,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Broken> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         self.begin()?;
         for record in records {
@@ -112,9 +121,7 @@ impl Transactional {
         }
         faults::point("after-produce");
         // The commit flushes too, but polls only ten times a second.
-        while self.records().in_flight_count() > 0 && Instant::now() < deadline {
-            self.records().poll(Duration::from_millis(1));
-        }
+        self.drain(deadline);
         faults::point("after-flush");
         if faults::control("offsets-outside") {
             self.end(deadline)?;
@@ -128,6 +135,20 @@ impl Transactional {
         self.end(deadline)
     }
 
+    /// What timed out here, perhaps while the process was suspended, says nothing of who has the id now. The broker does, asked to
+    /// abort: it must not be found out by fencing an instance that has taken over.
+    fn last_word(&self, broken: Broken) -> Broken {
+        let Broken::StartOver(error) = broken else { return broken };
+        // Its reports are to be read here: the abort waits until no record is under way.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.drain(Instant::now() + LAST_WORD);
+        match self.producer.abort_transaction(LAST_WORD).map_err(|error| self.broken("giving a transaction up", &error)) {
+            Err(Broken::GiveUp(fenced)) if fenced.kind == Kind::Fenced => Broken::GiveUp(fenced),
+            // The new producer's first call aborts what is still open.
+            Ok(()) | Err(_) => Broken::StartOver(error),
+        }
+    }
+
     fn begin(&self) -> Result<(), Broken> {
         faults::point("before-begin");
         self.producer.begin_transaction().map_err(|error| self.broken("beginning a transaction", &error))?;
@@ -139,6 +160,13 @@ impl Transactional {
         self.repeat("committing a transaction", deadline, || self.producer.commit_transaction(Timeout::Never))?;
         faults::point("after-commit");
         Ok(())
+    }
+
+    /// Waits until every record is delivered or given up.
+    fn drain(&self, deadline: Instant) {
+        while self.records().in_flight_count() > 0 && Instant::now() < deadline {
+            self.records().poll(Duration::from_millis(1));
+        }
     }
 
     /// What sends the records.
@@ -169,12 +197,15 @@ impl Transactional {
         }
     }
 
-    /// Some errors only say "not yet"; they are asked again until the transaction's time is over.
+    /// Some errors only say "not yet"; they are asked again until the transaction's time is over, and once more then: a
+    /// process that was suspended finds its request timed out, and only another one tells that it was fenced meanwhile.
     fn repeat(&self, what: &str, deadline: Instant, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Broken> {
+        let mut is_last = false;
         loop {
             match call() {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !is_last => {
+                    is_last = Instant::now() >= deadline;
                     self.producer.poll(Duration::from_millis(10));
                 }
                 Err(error) => return Err(self.broken(what, &error)),
@@ -200,7 +231,5 @@ impl Transactional {
 }
 
 fn left(deadline: Instant) -> Timeout {
-    // A process that was suspended comes here too late: it must hear from the broker that it is fenced, not give up first and
-    // fence whoever has taken over.
-    Timeout::After(deadline.saturating_duration_since(Instant::now()).max(LAST_WORD))
+    Timeout::After(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)))
 }

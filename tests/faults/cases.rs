@@ -8,7 +8,7 @@ use crate::deck::Fault;
 use crate::group::{Group, LIMIT};
 use crate::harness::{Ended, Isolation, Running, wait_for};
 use crate::judge::Watch;
-use crate::proxy::{Proxy, Rule};
+use crate::proxy::{END_TXN, Proxy, Rule};
 use crate::random::Random;
 use crate::stack::Stack;
 
@@ -16,6 +16,8 @@ use crate::stack::Stack;
 pub const REACH: Duration = Duration::from_secs(15);
 /// The program ends by itself within this after the broker has given up its transaction, or is back.
 pub const END: Duration = Duration::from_secs(90);
+/// A request that got no answer is given up after less than this.
+const ASKING: Duration = Duration::from_secs(11);
 /// A transaction is seen open within this, if any is.
 const AIM: Duration = Duration::from_secs(5);
 /// Unreachable, fenced: how a run may end by itself when the network or the broker fails.
@@ -61,12 +63,13 @@ impl Striker<'_> {
             Fault::Aimed(time) => self.aimed(time),
             Fault::CommitUnanswered(number) => self.at_a_commit(Rule::KeepAnswer(number), false),
             Fault::AnswerLost(number) => self.at_a_commit(Rule::KeepAnswer(number), true),
-            Fault::CommitLost(number) => self.at_a_commit(Rule::KeepRequest(number), true),
+            Fault::CommitLost(number) => self.at_a_commit(Rule::KeepRequest(END_TXN, number), true),
             Fault::Delay(time) => self.delayed(time),
             Fault::Hold(number, time) => self.held(number, time),
             Fault::Reset(times) => self.reset(times),
             Fault::Stopped(point, arrival) => self.stopped(point, arrival),
             Fault::Zombie(point, arrival) => self.zombie(point, arrival),
+            Fault::ZombieAsking(api, arrival) => self.zombie_asking(api, arrival),
             Fault::Broker(arrival) => self.without_broker(arrival),
             Fault::Rebalance(point, arrival) => self.rebalance(point, arrival),
             Fault::SessionLost(point, arrival) => self.session_lost(point, arrival),
@@ -192,12 +195,35 @@ impl Striker<'_> {
     }
 
     fn zombie(&mut self, point: &str, arrival: u32) {
-        let Some(first) = self.hold_inside(point, arrival) else { return };
-        let before = self.group.position();
+        if let Some(first) = self.hold_inside(point, arrival) {
+            self.taken_over(first, Duration::ZERO);
+        }
+    }
+
+    fn zombie_asking(&mut self, api: i16, arrival: u32) {
+        let mut first = self.start_proxied(Rule::KeepRequest(api, arrival));
+        let deadline = Instant::now() + REACH;
+        while !self.proxy.has_kept() && first.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.proxy.has_kept() {
+            return self.end(first);
+        }
+        first.stop();
+        self.outcome.reached = true;
+        self.outcome.stops_inside += usize::from(self.group.is_inside());
+        self.proxy.set(Rule::Pass);
+        self.taken_over(first, ASKING);
+    }
+
+    /// A second instance takes over from one that is suspended, for at least so long; then that goes on, and hears of it.
+    fn taken_over(&mut self, first: Running, suspended: Duration) {
+        let (begin, before) = (Instant::now(), self.group.position());
         let mut second = self.start("", None);
         if !self.group.wait_for_progress(&mut second, before, END) {
             self.outcome.problems.push(format!("the second instance ended: {}", second.stderr()));
         }
+        std::thread::sleep(suspended.saturating_sub(begin.elapsed()));
         first.go_on();
         self.ended(&first.wait(END), &[75]);
         self.kill_inside(second);

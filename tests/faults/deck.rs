@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::proxy::{ADD_OFFSETS, END_TXN, PRODUCE};
 use crate::random::Random;
 
 /// So many cases share a topic.
@@ -44,6 +45,8 @@ pub enum Fault {
     Stopped(&'static str, u32),
     /// SIGSTOP inside a transaction, at a point, until a second instance has taken over.
     Zombie(&'static str, u32),
+    /// SIGSTOP while the n-th request of this API is under way, until a second instance has taken over and the request's time is over.
+    ZombieAsking(i16, u32),
     /// The broker is killed inside a transaction, and started again.
     Broker(u32),
     /// Two to four instances join one after the other; one is killed at a point, another takes its place.
@@ -67,6 +70,7 @@ impl Fault {
             Self::Reset(_) => "proxy: resets".into(),
             Self::Stopped(..) => "stopped past the timeout".into(),
             Self::Zombie(..) => "zombie".into(),
+            Self::ZombieAsking(..) => "zombie, request under way".into(),
             Self::Broker(_) => "broker killed".into(),
             Self::Rebalance(point, _) if *point == "revoke" => "shared: kill at revoke".into(),
             Self::Rebalance(..) => "shared: kill at a point".into(),
@@ -81,6 +85,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Random(time) | Self::Aimed(time) | Self::Delay(time) => write!(f, "{kind} ({} ms)", time.as_millis()),
             Self::Hold(number, time) => write!(f, "{kind} ({} ms, after {number} commits)", time.as_millis()),
+            Self::ZombieAsking(api, number) => write!(f, "{kind} (API {api}, {number})"),
             Self::Point(_, number)
             | Self::CommitUnanswered(number)
             | Self::AnswerLost(number)
@@ -106,7 +111,7 @@ fn alone(random: &mut Random) -> Vec<Fault> {
         let last = if point == "restore" { 3 } else { 30 };
         add(times, random, &|random| Fault::Point(point, arrival(random, last)));
     }
-    add(5, random, &|random| Fault::Random(millis(random, 50, 3_000)));
+    add(2, random, &|random| Fault::Random(millis(random, 50, 3_000)));
     add(9, random, &|random| Fault::Aimed(millis(random, 300, 2_500)));
     add(3, random, &|random| Fault::CommitUnanswered(arrival(random, 30)));
     add(2, random, &|random| Fault::AnswerLost(arrival(random, 30)));
@@ -117,6 +122,9 @@ fn alone(random: &mut Random) -> Vec<Fault> {
     add(2, random, &|random| Fault::Reset(arrival(random, 4)));
     add(1, random, &|random| Fault::Stopped(inside(random), arrival(random, 30)));
     add(2, random, &|random| Fault::Zombie(inside(random), arrival(random, 30)));
+    for api in [PRODUCE, ADD_OFFSETS, END_TXN] {
+        add(1, random, &|random| Fault::ZombieAsking(api, arrival(random, 30)));
+    }
     add(1, random, &|random| Fault::Broker(arrival(random, 30)));
     random.shuffle(&mut deck);
     deck

@@ -1,15 +1,19 @@
 //! A proxy between the program and the broker that understands just enough of Kafka's protocol: each message is its length in
 //! four bytes and then, in a request, the API's number (2 bytes), its version (2) and a correlation id (4), in an answer that id.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-/// The number of EndTxn, which commits a transaction or aborts it.
-const END_TXN: i16 = 26;
+/// Produce, which carries records.
+pub const PRODUCE: i16 = 0;
+/// AddOffsetsToTxn, the first of two requests that make offsets part of a transaction.
+pub const ADD_OFFSETS: i16 = 25;
+/// EndTxn, which commits a transaction or aborts it.
+pub const END_TXN: i16 = 26;
 /// No message of these tests is larger.
 const LARGEST: usize = 64 << 20;
 /// How often a held message looks whether it may go on.
@@ -26,14 +30,15 @@ pub enum Rule {
     Hold,
     /// Sends the n-th EndTxn to the broker, and keeps its answer.
     KeepAnswer(u32),
-    /// Keeps the n-th EndTxn.
-    KeepRequest(u32),
+    /// Keeps the n-th request of this API.
+    KeepRequest(i16, u32),
 }
 
 struct Shared {
     rule: Mutex<Rule>,
     broker: Mutex<String>,
-    commits: AtomicU32,
+    /// How many requests of each API came since the rule was set.
+    asked: Mutex<HashMap<i16, u32>>,
     kept: AtomicBool,
     /// Both sides of each; those that hold a connection are the two that read it.
     connections: Mutex<Vec<Weak<TcpStream>>>,
@@ -53,7 +58,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             rule: Mutex::new(Rule::Pass),
             broker: Mutex::default(),
-            commits: AtomicU32::new(0),
+            asked: Mutex::default(),
             kept: AtomicBool::new(false),
             connections: Mutex::default(),
         });
@@ -78,14 +83,14 @@ impl Proxy {
 
     /// Sets the rule for all that comes from now on, and begins to count anew.
     pub fn set(&self, rule: Rule) {
-        self.shared.commits.store(0, Ordering::SeqCst);
+        self.shared.asked.lock().unwrap().clear();
         self.shared.kept.store(false, Ordering::SeqCst);
         *self.shared.rule.lock().unwrap() = rule;
     }
 
     /// How many EndTxn came since the rule was set.
     pub fn commits(&self) -> u32 {
-        self.shared.commits.load(Ordering::SeqCst)
+        self.shared.asked.lock().unwrap().get(&END_TXN).copied().unwrap_or(0)
     }
 
     /// Whether what the rule wants kept is kept.
@@ -119,18 +124,30 @@ fn connect(shared: &Arc<Shared>, client: TcpStream) -> Result<()> {
 }
 
 fn may_ask(shared: &Shared, kept: &Mutex<HashSet<i32>>, message: &[u8]) -> bool {
-    if message.len() < 8 || i16::from_be_bytes([message[0], message[1]]) != END_TXN {
-        return true;
+    let Some((api, id)) = api_and_id(message) else { return true };
+    let number = {
+        let mut asked = shared.asked.lock().unwrap();
+        let number = asked.entry(api).or_default();
+        *number += 1;
+        *number
+    };
+    match *shared.rule.lock().unwrap() {
+        Rule::KeepAnswer(at) if api == END_TXN && at == number => {
+            kept.lock().unwrap().insert(id);
+            true
+        }
+        Rule::KeepRequest(of, at) if api == of && at == number => {
+            shared.kept.store(true, Ordering::SeqCst);
+            false
+        }
+        _ => true,
     }
-    let number = shared.commits.fetch_add(1, Ordering::SeqCst) + 1;
-    let rule = *shared.rule.lock().unwrap();
-    if rule == Rule::KeepAnswer(number) {
-        kept.lock().unwrap().insert(i32::from_be_bytes([message[4], message[5], message[6], message[7]]));
-    }
-    if rule == Rule::KeepRequest(number) {
-        shared.kept.store(true, Ordering::SeqCst);
-    }
-    rule != Rule::KeepRequest(number)
+}
+
+fn api_and_id(message: &[u8]) -> Option<(i16, i32)> {
+    let (api, rest) = message.split_first_chunk()?;
+    let id = rest.get(2..)?.first_chunk()?;
+    Some((i16::from_be_bytes(*api), i32::from_be_bytes(*id)))
 }
 
 fn may_answer(shared: &Shared, kept: &Mutex<HashSet<i32>>, message: &[u8]) -> bool {
