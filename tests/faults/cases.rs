@@ -184,6 +184,12 @@ impl Striker<'_> {
 
     fn stopped(&mut self, point: &str, arrival: u32) {
         let Some(process) = self.hold_inside(point, arrival) else { return };
+        if self.outcome.stops_inside == 0 {
+            // There is nothing to give up.
+            self.outcome.reached = false;
+            process.go_on();
+            return self.end(process);
+        }
         wait_for("the broker to give the transaction up", LIMIT, || (!self.group.is_inside()).then_some(()));
         let rows = || self.group.line.topics.ends(&self.group.line.sink, Isolation::Uncommitted);
         let before = rows();
