@@ -197,15 +197,12 @@ impl Transactional {
         }
     }
 
-    /// Some errors only say "not yet"; they are asked again until the transaction's time is over, and once more then: a
-    /// process that was suspended finds its request timed out, and only another one tells that it was fenced meanwhile.
+    /// Some errors only say "not yet"; they are asked again until the transaction's time is over.
     fn repeat(&self, what: &str, deadline: Instant, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Broken> {
-        let mut is_last = false;
         loop {
             match call() {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && !is_last => {
-                    is_last = Instant::now() >= deadline;
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     self.producer.poll(Duration::from_millis(10));
                 }
                 Err(error) => return Err(self.broken(what, &error)),

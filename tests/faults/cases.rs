@@ -119,11 +119,7 @@ impl Striker<'_> {
 
     fn at_a_commit(&mut self, rule: Rule, reset: bool) {
         let mut process = self.start_proxied(rule);
-        let deadline = Instant::now() + REACH;
-        while !self.proxy.has_kept() && process.is_alive() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.outcome.reached = self.proxy.has_kept();
+        self.outcome.reached = self.is_kept(&mut process);
         if reset {
             self.proxy.set(Rule::Pass);
             self.proxy.reset();
@@ -132,6 +128,15 @@ impl Striker<'_> {
         } else {
             self.kill(process);
         }
+    }
+
+    /// Waits until the proxy keeps what its rule says; whether it does.
+    fn is_kept(&self, process: &mut Running) -> bool {
+        let deadline = Instant::now() + REACH;
+        while !self.proxy.has_kept() && process.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.proxy.has_kept()
     }
 
     fn delayed(&mut self, time: Duration) {
@@ -184,12 +189,6 @@ impl Striker<'_> {
 
     fn stopped(&mut self, point: &str, arrival: u32) {
         let Some(process) = self.hold_inside(point, arrival) else { return };
-        if self.outcome.stops_inside == 0 {
-            // There is nothing to give up.
-            self.outcome.reached = false;
-            process.go_on();
-            return self.end(process);
-        }
         wait_for("the broker to give the transaction up", LIMIT, || (!self.group.is_inside()).then_some(()));
         let rows = || self.group.line.topics.ends(&self.group.line.sink, Isolation::Uncommitted);
         let before = rows();
@@ -208,11 +207,7 @@ impl Striker<'_> {
 
     fn zombie_asking(&mut self, api: i16, arrival: u32) {
         let mut first = self.start_proxied(Rule::KeepRequest(api, arrival));
-        let deadline = Instant::now() + REACH;
-        while !self.proxy.has_kept() && first.is_alive() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if !self.proxy.has_kept() {
+        if !self.is_kept(&mut first) {
             return self.end(first);
         }
         first.stop();

@@ -109,8 +109,8 @@ fn poison_may_be_told_to_end_the_run() {
     line.run(&["aggregate", "--until-caught-up"], LIMIT).expect(65).says(&[&place, "bad-magic", "hint"]);
 }
 
-/// How often a speed is measured, if it is not good enough at once.
-const ROUNDS: u32 = 4;
+/// How often a speed is measured.
+const ROUNDS: u32 = 3;
 
 /// A topic of good records, with poison in their midst; how long it takes to read, and how many dead letters come of it.
 fn read_with(name: &str, poison: &[Vec<u8>]) -> (Duration, usize) {
@@ -141,12 +141,9 @@ fn ten_thousand_poison_records_in_a_row_neither_stop_nor_slow_the_good_ones_by_m
     for _ in 0..ROUNDS {
         let (good, poisoned) = (read_with("good-only", &[]), read_with("poisoned", &poison));
         assert_eq!((good.1, poisoned.1), (0, poison.len()));
+        println!("600,000 good records: {:.2?}; with 10,000 poison records among them: {:.2?}", good.0, poisoned.0);
         (alone, with) = (alone.min(good.0), with.min(poisoned.0));
-        println!("600,000 good records: {alone:.2?}; with 10,000 poison records among them: {with:.2?}");
-        // The good ones alone at half their speed, and the registry's answers about a thousand unknown ids.
-        if with < 2 * alone + Duration::from_secs(1) {
-            return;
-        }
     }
-    panic!("{with:?} in place of {alone:?}");
+    // The good ones alone at half their speed, and the registry's answers about a thousand unknown ids.
+    assert!(with < 2 * alone + Duration::from_secs(1), "{with:?} in place of {alone:?}");
 }
