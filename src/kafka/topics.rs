@@ -249,7 +249,9 @@ mod tests {
     #[test]
     fn a_refusal_is_an_error() {
         let (mock, cluster) = cluster();
-        mock.request_errors(RDKafkaApiKey::FindCoordinator, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED]);
+        // Often, as a real broker would: with each connection that comes up while librdkafka waits for an answer, it asks once more.
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+        mock.request_errors(RDKafkaApiKey::FindCoordinator, &[refused; 10]);
         let error = cluster.members("group").unwrap_err();
         assert_eq!(error.kind, Kind::Refused, "{error}");
         assert!(error.message.contains("members of consumer group group"), "{error}");
