@@ -67,9 +67,83 @@ pub enum Command {
     /// List, show and send again the records that the aggregate could not use
     DeadLetters(DeadLetters),
     /// Have Druid ingest the topics: one Kafka supervisor a datasource
-    DruidIngest,
+    DruidIngest(Setup),
     /// Make the dashboard in Superset: database, datasets, charts, layout
-    SupersetBootstrap,
+    SupersetBootstrap(Setup),
+    /// Put back what a setup command replaced
+    Restore(Restore),
+    /// Remove what the pipeline file made: dashboard, charts, datasets, database, supervisors
+    Down(Down),
+    /// Propose a pipeline file for a topic, from its schema and records
+    Init(Init),
+    /// Show the settings in effect, or the pipeline file's JSON schema
+    Config(ConfigArgs),
+}
+
+/// What the commands have in common that set something up on a server.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Setup {
+    /// Write nothing: show what would be created, changed (each setting, old -> new) and removed; exit code 2 if anything would
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take over objects of the same name that this pipeline file did not make; they are backed up first
+    #[arg(long)]
+    pub adopt: bool,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// `pipeline restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup; without it, those that there are, are listed
+    pub file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `pipeline down`
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Also drop the rows that Druid holds
+    #[arg(long)]
+    pub data: bool,
+    /// Also delete the topics that the file's commands write: sinks, dead letters, and sources with a [source.generate]
+    #[arg(long)]
+    pub topics: bool,
+}
+
+/// `pipeline init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The topic
+    #[arg(long)]
+    pub topic: String,
+    /// Write the file without being asked
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `pipeline config`
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to show
+    #[command(subcommand)]
+    pub what: ConfigWhat,
+}
+
+/// What of the configuration is shown.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigWhat {
+    /// The settings in effect, each with its origin; secrets hidden
+    Show,
+    /// The JSON schema of pipeline files
+    Schema,
 }
 
 /// What the help says of the demonstration.

@@ -19,6 +19,7 @@
 
 pub mod aggregate;
 pub mod avro;
+pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod http;
 pub mod kafka;
 pub mod letters;
 pub mod metrics;
+pub mod plan;
 pub mod registry;
 pub mod superset;
 pub mod view;

@@ -16,6 +16,7 @@ mod default;
 pub mod encode;
 #[cfg(test)]
 mod fuzz;
+pub mod outline;
 pub mod partial;
 pub mod plan;
 mod scalar;
@@ -27,6 +28,7 @@ pub mod wire;
 
 pub use cursor::DecodeError;
 pub use encode::{EncodeError, Encoder};
+pub use outline::{Outlined, outline};
 pub use plan::Plan;
 pub use scalar::{Field, FieldKind, Scalar};
 pub use schema::PlanError;

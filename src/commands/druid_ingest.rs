@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use crate::cli::Setup;
 use crate::config::{self, Config, Datasource};
 use crate::druid::diff::{self, Difference, Verdict};
 use crate::druid::readable::Readable;
@@ -34,7 +35,7 @@ struct Plan<'a> {
     failed_before: HashSet<String>,
 }
 
-pub(super) async fn run(config: &Config) -> Result<()> {
+pub(super) async fn run(config: &Config, _setup: Setup) -> Result<()> {
     if config.datasources.is_empty() {
         return Err(Error::new(Kind::Config, "the pipeline file has no [[datasource]]").hint("config/pipeline.toml shows one"));
     }

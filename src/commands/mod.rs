@@ -18,10 +18,14 @@ macro_rules! note {
 }
 
 mod aggregate;
+mod config;
 mod dead_letters;
 mod demo;
+mod down;
 mod druid_ingest;
+mod init;
 mod produce;
+mod restore;
 mod superset_bootstrap;
 mod view;
 
@@ -30,7 +34,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Global};
-use crate::config::{self, Config, Override};
+use crate::config::{Config, Override};
 use crate::error::{Error, Kind, Result};
 
 /// Runs what was typed, to its end.
@@ -49,8 +53,12 @@ pub fn run(cli: Cli) -> Result<()> {
             Command::DeadLetters(args) => dead_letters::run(&config, &args).await,
             Command::Demo(args) => demo::run(&config, &args).await,
             Command::View(args) => view::run(&config, &args).await,
-            Command::DruidIngest => druid_ingest::run(&config).await,
-            Command::SupersetBootstrap => superset_bootstrap::run(&config).await,
+            Command::DruidIngest(args) => druid_ingest::run(&config, args).await,
+            Command::SupersetBootstrap(args) => superset_bootstrap::run(&config, args).await,
+            Command::Restore(args) => restore::run(&config, &args).await,
+            Command::Down(args) => down::run(&config, &args).await,
+            Command::Init(args) => init::run(&config, &args).await,
+            Command::Config(args) => config::run(&config, &args).await,
         }
     });
     runtime.shutdown_background();
@@ -88,7 +96,7 @@ fn load(global: &Global) -> Result<Config> {
     for text in &global.property {
         overrides.push(Override::from_property(text)?);
     }
-    config::load(global.config.as_deref(), &overrides)
+    crate::config::load(global.config.as_deref(), &overrides)
 }
 
 /// Messages about the run go to stderr; `PIPELINE_LOG=debug` (or any filter of tracing's) shows more.

@@ -181,8 +181,10 @@ fn chart(config: &Config, chart: &Chart) -> Result<()> {
         ));
     }
     match (chart.kind, chart.grain) {
-        (ChartKind::Area, None) => Err(wrong(&place, "a chart over time needs a `grain`, for example \"1m\"")),
-        (ChartKind::Pie, _) if chart.group_by.is_empty() => Err(wrong(&place, "a pie needs `group_by`")),
+        (kind, None) if kind.is_over_time() => Err(wrong(&place, "a chart over time needs a `grain`, for example \"1m\"")),
+        (ChartKind::Pie | ChartKind::Table, _) if chart.group_by.is_empty() => {
+            Err(wrong(&place, "a pie or a table needs `group_by`"))
+        }
         _ => Ok(()),
     }
 }

@@ -173,6 +173,12 @@ pub struct Source {
     /// How `produce` makes up each field but the time.
     #[serde(default)]
     pub generate: BTreeMap<String, Generate>,
+    /// Partitions of the topic, if it is created; default 1.
+    pub partitions: Option<i32>,
+    /// Replication factor of the topic, if it is created; default: the broker's.
+    pub replication_factor: Option<i32>,
+    /// How long the topic keeps a record, if it is created; default: the broker's.
+    pub retention: Option<Millis>,
 }
 
 /// How a field's values are made up.
@@ -226,6 +232,10 @@ pub struct Aggregate {
     pub measures: Vec<Measure>,
     /// The topic for dead letters; default `SOURCE_DEAD_LETTERS`.
     pub dead_letters: Option<String>,
+    /// Replication factor of sink and dead letters, if they are created; default: the broker's.
+    pub replication_factor: Option<i32>,
+    /// How long sink and dead letters keep a record, if they are created; default: the broker's.
+    pub retention: Option<Millis>,
 }
 
 fn zero() -> Millis {
@@ -333,6 +343,67 @@ pub struct Datasource {
     pub topic: String,
     /// The field that becomes `__time`.
     pub time: String,
+    /// The fields that become columns, nested ones as dotted paths; default: all that can.
+    pub columns: Option<Vec<String>>,
+    /// Rows are added up as they come; default: every record is a row.
+    pub rollup: Option<Rollup>,
+    /// The time that one segment holds.
+    #[serde(default)]
+    pub segment: Segment,
+    /// How long Druid keeps rows, by their time; default: for ever.
+    pub retention: Option<Millis>,
+    /// How many tasks read the topic at a time.
+    #[serde(default = "one")]
+    pub task_count: u32,
+    /// How many copies of each task run.
+    #[serde(default = "one")]
+    pub replicas: u32,
+    /// How long a task reads before it hands its segments over; whole seconds.
+    #[serde(default = "ten_minutes")]
+    pub task_duration: Millis,
+    /// Settings of Druid's `tuningConfig`, passed on as they are.
+    #[serde(default)]
+    pub tuning: BTreeMap<String, toml::Value>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn ten_minutes() -> Millis {
+    Millis(600_000)
+}
+
+/// How rows of a datasource are added up as they come.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollup {
+    /// Rows of the same dimensions within this time become one: 1s, 1m, 5m, 10m, 15m, 30m, 1h, 6h, 8h or 1d.
+    pub grain: Millis,
+    /// What is kept of the fields that are no dimensions: sums, counts, least and greatest values.
+    #[serde(rename = "measure")]
+    pub measures: Vec<Measure>,
+}
+
+/// The time that one segment of a datasource holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Segment {
+    /// An hour.
+    #[default]
+    Hour,
+    /// A day.
+    Day,
+    /// A week.
+    Week,
+    /// A month.
+    Month,
+}
+
+/// The column that a field becomes: nested ones (`customer.country`) are joined with an underscore, since neither Avro nor SQL
+/// takes a dot in a name.
+pub fn column_name(field: &str) -> String {
+    field.replace('.', "_")
 }
 
 /// `[[chart]]`: one chart, drawn by Superset as a slice.
@@ -348,7 +419,7 @@ pub struct Chart {
     pub datasource: String,
     /// The number it shows.
     pub metric: Metric,
-    /// The dimensions it is split by.
+    /// The columns it is split by.
     #[serde(default)]
     pub group_by: Vec<String>,
     /// For charts over time: the length of a bucket.
@@ -359,6 +430,8 @@ pub struct Chart {
     /// For charts over time: series upon series.
     #[serde(default)]
     pub stack: bool,
+    /// Only the time from so long ago until now; default: all there is.
+    pub time_range: Option<Millis>,
     /// The most rows a query may bring; beyond it Superset cuts off the smallest values.
     #[serde(default = "fifty_thousand")]
     pub row_limit: u32,
@@ -374,8 +447,23 @@ fn fifty_thousand() -> u32 {
 pub enum ChartKind {
     /// Filled lines over time.
     Area,
+    /// Lines over time.
+    Line,
+    /// Bars over time.
+    Bar,
     /// A circle cut in shares, with percentages.
     Pie,
+    /// One number, over everything.
+    BigNumber,
+    /// A row for each group.
+    Table,
+}
+
+impl ChartKind {
+    /// Whether it has a time axis, and so a grain.
+    pub fn is_over_time(self) -> bool {
+        matches!(self, Self::Area | Self::Line | Self::Bar)
+    }
 }
 
 /// The number that a chart shows.
@@ -384,8 +472,15 @@ pub enum ChartKind {
 pub struct Metric {
     /// What is computed.
     pub function: Function,
-    /// Of which column.
-    pub field: String,
+    /// Of which column; `count` needs none: it counts rows.
+    pub field: Option<String>,
+}
+
+impl Metric {
+    /// Its name, as SQL has it: `SUM(amount)`, `COUNT(*)`.
+    pub fn label(&self) -> String {
+        format!("{}({})", self.function.sql(), self.field.as_deref().unwrap_or("*"))
+    }
 }
 
 /// `[dashboard]`
@@ -404,6 +499,21 @@ pub struct Dashboard {
     pub colors: BTreeMap<String, String>,
     /// The charts, row by row.
     pub rows: Vec<Vec<Cell>>,
+    /// What its reader can narrow it down by.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+}
+
+/// What the reader of a dashboard can narrow it down by: the values of a column, or with no column the time.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// What it is called on the page; unique within the dashboard.
+    pub title: String,
+    /// The datasource whose values are offered; for a filter by time none is needed.
+    pub datasource: Option<String>,
+    /// The column.
+    pub column: Option<String>,
 }
 
 fn ten_seconds() -> Millis {

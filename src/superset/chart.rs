@@ -32,15 +32,19 @@ const GRAINS: [(i64, &str); 12] = [
 pub fn viz_type(kind: ChartKind) -> &'static str {
     match kind {
         ChartKind::Area => "echarts_area",
+        ChartKind::Line => "echarts_timeseries_line",
+        ChartKind::Bar => "echarts_timeseries_bar",
         ChartKind::Pie => "pie",
+        ChartKind::BigNumber => "big_number_total",
+        ChartKind::Table => "table",
     }
 }
 
 /// The settings of the chart's editor.
 pub fn params(chart: &Chart) -> Result<Value> {
     let mut params = match chart.kind {
-        ChartKind::Area => area(chart, time_grain(chart)?),
-        ChartKind::Pie => pie(chart),
+        ChartKind::Area | ChartKind::Line | ChartKind::Bar => area(chart, time_grain(chart)?),
+        ChartKind::Pie | ChartKind::BigNumber | ChartKind::Table => pie(chart),
     };
     for (key, value) in [
         ("viz_type", json!(viz_type(chart.kind))),
@@ -109,8 +113,8 @@ fn pie(chart: &Chart) -> Value {
 /// The query, as the browser builds it from the settings. The import writes the datasource's number into it.
 pub fn query_context(chart: &Chart) -> Result<Value> {
     let query = match chart.kind {
-        ChartKind::Area => area_query(chart, time_grain(chart)?),
-        ChartKind::Pie => pie_query(chart),
+        ChartKind::Area | ChartKind::Line | ChartKind::Bar => area_query(chart, time_grain(chart)?),
+        ChartKind::Pie | ChartKind::BigNumber | ChartKind::Table => pie_query(chart),
     };
     Ok(json!({
         "force": false,
@@ -159,7 +163,7 @@ fn area_query(chart: &Chart, grain: &str) -> Value {
 }
 
 fn one_column_a_series(chart: &Chart) -> Value {
-    let label = label(&chart.metric);
+    let label = chart.metric.label();
     let pivot = json!({
         "index": [TIME],
         "columns": chart.group_by,
@@ -177,25 +181,31 @@ fn one_column_a_series(chart: &Chart) -> Value {
 }
 
 fn pie_query(chart: &Chart) -> Value {
-    let label = label(&chart.metric);
+    let label = chart.metric.label();
     let share = json!({ "columns": [label], "rename_columns": [format!("{label}__contribution")] });
     let mut query = query(chart);
     query["post_processing"] = json!([{ "operation": "contribution", "options": share }]);
     query
 }
 
-fn label(metric: &Metric) -> String {
-    format!("{}({})", metric.function.sql(), metric.field)
-}
-
 fn metric(metric: &Metric) -> Value {
+    let function = metric.function.sql();
+    let Some(field) = &metric.field else {
+        return json!({
+            "expressionType": "SQL",
+            "sqlExpression": "COUNT(*)",
+            "label": metric.label(),
+            "hasCustomLabel": false,
+            "optionName": "metric_count",
+        });
+    };
     json!({
         "expressionType": "SIMPLE",
-        "aggregate": metric.function.sql(),
-        "column": { "column_name": metric.field },
-        "label": label(metric),
+        "aggregate": function,
+        "column": { "column_name": field },
+        "label": metric.label(),
         "hasCustomLabel": false,
-        "optionName": format!("metric_{}_{}", metric.function.sql().to_lowercase(), metric.field),
+        "optionName": format!("metric_{}_{field}", function.to_lowercase()),
     })
 }
 

@@ -114,7 +114,7 @@ fn window_row(aggregate: &Aggregate, fields: &[Column]) -> Vec<Column> {
 fn asked_for<'a>(config: &'a Config, datasource: &'a Datasource) -> impl Iterator<Item = Column> + 'a {
     config.charts.iter().filter(|chart| chart.datasource == datasource.name).flat_map(|chart| {
         let groups = chart.group_by.iter().map(|name| column(name, Type::Varchar));
-        groups.chain([column(&chart.metric.field, Type::Double)])
+        groups.chain(chart.metric.field.iter().map(|name| column(name, Type::Double)))
     })
 }
 

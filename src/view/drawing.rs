@@ -85,7 +85,8 @@ impl Drawing {
         let datasource = config.datasources.iter().find(|datasource| datasource.name == chart.datasource)?;
         let mut wanted = vec![datasource.time.clone()];
         wanted.extend(chart.group_by.iter().cloned());
-        wanted.push(chart.metric.field.clone());
+        // A count of rows asks for the time once more, which every row has.
+        wanted.push(chart.metric.field.clone().unwrap_or_else(|| datasource.time.clone()));
         Some(Self {
             chart: chart.clone(),
             topic: datasource.topic.clone(),
@@ -144,10 +145,10 @@ impl Drawing {
     /// The chart with its data; `open_from`: the time from which events are still to come, ms.
     pub fn draw(&self, open_from: Option<i64>) -> state::Chart {
         let data = match self.chart.kind {
-            ChartKind::Area => self.area(open_from),
-            ChartKind::Pie => Data::Pie { slices: self.slices() },
+            ChartKind::Area | ChartKind::Line | ChartKind::Bar => self.area(open_from),
+            ChartKind::Pie | ChartKind::BigNumber | ChartKind::Table => Data::Pie { slices: self.slices() },
         };
-        let metric = format!("{}({})", self.chart.metric.function.sql(), self.chart.metric.field);
+        let metric = self.chart.metric.label();
         let (title, datasource) = (self.chart.title.clone(), self.chart.datasource.clone());
         state::Chart { title, row: self.row, width: self.width, datasource, metric, data }
     }

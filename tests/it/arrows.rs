@@ -3,19 +3,21 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
     ("faults", &[]),
+    ("plan", &[]),
+    ("backup", &["error"]),
     ("config", &["error"]),
     ("http", &["config", "error"]),
     ("registry", &["config", "error", "http"]),
     ("kafka", &["config", "error", "faults"]),
     ("aggregate", &["avro", "config", "engine", "error", "faults", "kafka", "registry"]),
     ("letters", &["avro", "config", "error", "kafka"]),
-    ("druid", &["avro", "config", "error", "http", "kafka", "registry"]),
-    ("superset", &["config", "error", "http"]),
+    ("druid", &["avro", "backup", "config", "error", "http", "kafka", "plan", "registry"]),
+    ("superset", &["avro", "backup", "config", "error", "http", "plan"]),
     ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error"]),
     ("view", &["aggregate", "avro", "config", "engine", "error", "kafka", "letters", "registry"]),
@@ -25,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
         &[
             "aggregate",
             "avro",
+            "backup",
             "cli",
             "config",
             "druid",
@@ -35,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "kafka",
             "letters",
             "metrics",
+            "plan",
             "registry",
             "superset",
             "view",

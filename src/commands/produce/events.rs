@@ -183,6 +183,9 @@ mod tests {
             key: Some("k".into()),
             time: "t".into(),
             generate: generate.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect::<BTreeMap<_, _>>(),
+            partitions: None,
+            replication_factor: None,
+            retention: None,
         }
     }
 

@@ -1,0 +1,10 @@
+//! `pipeline restore`.
+
+use crate::cli::Restore;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+
+#[allow(clippy::unused_async, reason = "to be filled in")]
+pub(super) async fn run(_config: &Config, _args: &Restore) -> Result<()> {
+    Err(Error::new(Kind::Failed, "not there yet"))
+}
