@@ -3,20 +3,25 @@
 
 mod avro;
 mod browser;
+mod druid;
 mod gate;
 mod line;
 mod process;
+pub mod rest;
 mod servers;
 mod sums;
+mod superset;
 mod topics;
 
 pub use avro::{Decoder, Fields, encode};
 pub use browser::Browser;
+pub use druid::Druid;
 pub use gate::Gate;
 pub use line::Line;
 pub use process::{Ended, Running};
 pub use servers::{Servers, block_on};
 pub use sums::{Comparison, Sums, closed, compare, number, rows, sums, sums_without, text};
+pub use superset::Superset;
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 
 use std::time::{Duration, Instant};

@@ -56,7 +56,9 @@ impl Running {
                 command.env_remove(name);
             }
         }
-        command.current_dir(folder).args(arguments).envs(variables.iter().copied());
+        // Backups are the test's own too.
+        command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state"));
+        command.args(arguments).envs(variables.iter().copied());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (stdout, out) = collect(child.stdout.take().expect("piped"));

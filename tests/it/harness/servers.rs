@@ -43,6 +43,12 @@ impl Servers {
         self.variable("FLINK_URL")
     }
 
+    /// A setting of a server, as the pipeline file calls it.
+    pub fn setting(&self, table: &str, key: &str) -> String {
+        let found = self.settings().find(|(in_table, name, _)| in_table == table && name == key);
+        found.unwrap_or_else(|| panic!("tests/stack/env does not name {table} {key}")).2.to_owned()
+    }
+
     /// All of them as (table, key, value) of a pipeline file.
     pub fn settings(&self) -> impl Iterator<Item = (String, String, &str)> {
         self.variables.iter().filter_map(|(name, value)| {

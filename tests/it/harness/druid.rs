@@ -1,0 +1,84 @@
+//! Druid as any client of its REST API sees it.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value as Json;
+
+use super::rest::{LIMIT, answer, clean_up, text};
+use super::{Servers, wait_for};
+
+/// Some datasources; dropping it removes them.
+pub struct Druid {
+    url: String,
+    username: String,
+    password: String,
+    datasources: Vec<String>,
+}
+
+impl Druid {
+    pub fn of(datasources: &[&str]) -> Self {
+        let setting = |key| Servers::get().setting("druid", key);
+        Self {
+            url: setting("url"),
+            username: setting("username"),
+            password: setting("password"),
+            datasources: datasources.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    /// The answer to a request under `/druid/`; null if it is no JSON.
+    pub fn ask(&self, method: &Method, path: &str, body: Option<&Json>) -> Json {
+        let url = format!("{}/druid/{path}", self.url);
+        answer(|client| {
+            let request = client.request(method.clone(), &url).basic_auth(&self.username, Some(&self.password));
+            if let Some(body) = body { request.json(body) } else { request }
+        })
+    }
+
+    /// The spec of a supervisor; null if there is none.
+    pub fn supervisor(&self, name: &str) -> Json {
+        self.ask(&Method::GET, &format!("indexer/v1/supervisor/{name}"), None)
+    }
+
+    /// How often each supervisor was posted.
+    pub fn versions(&self) -> Vec<usize> {
+        let history = |name| self.ask(&Method::GET, &format!("indexer/v1/supervisor/{name}/history"), None);
+        self.datasources.iter().map(|name| history(name).as_array().map_or(0, Vec::len)).collect()
+    }
+
+    /// The tasks that ever were.
+    pub fn tasks(&self) -> BTreeSet<String> {
+        self.datasources.iter().flat_map(|name| self.tasks_of(name, "")).collect()
+    }
+
+    fn tasks_of(&self, datasource: &str, more: &str) -> Vec<String> {
+        let tasks = self.ask(&Method::GET, &format!("indexer/v1/tasks?datasource={datasource}{more}"), None);
+        tasks.as_array().expect("tasks").iter().map(|task| text(&task["id"])).collect()
+    }
+
+    fn remove(&self) {
+        for name in &self.datasources {
+            self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/terminate"), None);
+        }
+        for name in &self.datasources {
+            wait_for("its tasks to end", LIMIT, || {
+                let states = ["running", "pending", "waiting"];
+                let left = states.iter().any(|state| !self.tasks_of(name, &format!("&state={state}")).is_empty());
+                // Druid needs seconds for it: no need to ask all the time.
+                thread::sleep(Duration::from_millis(if left { 500 } else { 0 }));
+                (!left).then_some(())
+            });
+            self.ask(&Method::DELETE, &format!("coordinator/v1/datasources/{name}"), None);
+            self.ask(&Method::DELETE, &format!("coordinator/v1/rules/{name}"), None);
+        }
+    }
+}
+
+impl Drop for Druid {
+    fn drop(&mut self) {
+        clean_up(|| self.remove());
+    }
+}

@@ -1,0 +1,117 @@
+//! Superset as its own pages see it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::{Client, Method};
+use serde_json::{Value as Json, json};
+
+use super::rest::{answer, clean_up, text};
+use super::{Servers, block_on};
+
+/// A dashboard and what was made for it; dropping it removes that.
+pub struct Superset {
+    url: String,
+    slug: String,
+    /// Authorization, CSRF token and session: a write needs all three.
+    headers: [(&'static str, String); 3],
+}
+
+impl Superset {
+    /// Logs in.
+    pub fn of(slug: &str) -> Self {
+        let setting = |key| Servers::get().setting("superset", key);
+        let url = setting("url");
+        let login = json!({ "username": setting("username"), "password": setting("password"), "provider": "db" });
+        let path = format!("{url}/api/v1/security/");
+        let token = text(&answer(|client| client.post(format!("{path}login")).json(&login))["access_token"]);
+        let (csrf, cookie) = block_on(async {
+            let request = Client::new().get(format!("{path}csrf_token/")).bearer_auth(&token);
+            let response = request.send().await.expect("an answer");
+            let cookie = response.headers()["set-cookie"].to_str().expect("text").split(';').next().map(str::to_owned);
+            (response.json::<Json>().await.expect("JSON"), cookie.expect("a session"))
+        });
+        let headers = [("Authorization", format!("Bearer {token}")), ("X-CSRFToken", text(&csrf["result"])), ("Cookie", cookie)];
+        Self { url, slug: slug.into(), headers }
+    }
+
+    /// The answer to a request under `/api/v1/`; null if it is no JSON.
+    pub fn ask(&self, method: &Method, path: &str, body: Option<&Json>) -> Json {
+        let url = format!("{}/api/v1/{path}", self.url);
+        answer(|client| {
+            let mut request = client.request(method.clone(), &url).header("Accept", "application/json");
+            for (name, value) in &self.headers {
+                request = request.header(*name, value);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            request
+        })
+    }
+
+    /// The dashboard; null if there is none.
+    pub fn dashboard(&self) -> Json {
+        self.ask(&Method::GET, &format!("dashboard/{}", self.slug), None)["result"].clone()
+    }
+
+    /// The dashboard's charts.
+    pub fn charts(&self) -> Vec<Json> {
+        let charts = self.ask(&Method::GET, &format!("dashboard/{}/charts", self.slug), None);
+        charts["result"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// A chart of the dashboard, as it is stored.
+    pub fn chart(&self, title: &str) -> Json {
+        let charts = self.charts();
+        let chart = charts.iter().find(|chart| chart["slice_name"] == title).unwrap_or_else(|| panic!("no chart `{title}`"));
+        self.ask(&Method::GET, &format!("chart/{}", chart["id"]), None)["result"].clone()
+    }
+
+    /// A chart's rows, asked for as its query says that is stored with it.
+    pub fn rows(&self, title: &str) -> Vec<Json> {
+        let query = serde_json::from_str(self.chart(title)["query_context"].as_str().expect("a query")).expect("JSON");
+        let answer = self.ask(&Method::POST, "chart/data", Some(&query));
+        answer["result"][0]["data"].as_array().unwrap_or_else(|| panic!("no data: {answer}")).clone()
+    }
+
+    /// Has the dashboard drawn in a browser, and keeps the picture as `target/look/NAME.png`.
+    pub fn look(&self, name: &str, titles: &[&str]) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let picture = root.join(format!("target/look/{name}.png"));
+        // One of an earlier run must not be taken for this one's; there may be none.
+        let _ = std::fs::remove_file(&picture);
+        let page = format!("{}/superset/dashboard/{}/", self.url, self.slug);
+        let mut look = Command::new(root.join("tests/stack/look"));
+        let looked = look.arg(page).arg(&picture).arg(titles.len().to_string()).output().expect("look runs");
+        let said = String::from_utf8_lossy(&looked.stdout);
+        assert!(looked.status.success(), "{said}{}", String::from_utf8_lossy(&looked.stderr));
+        for title in titles {
+            assert!(said.contains(title), "`{title}` is missing in:\n{said}");
+        }
+        assert!(std::fs::read(&picture).expect("a picture").starts_with(b"\x89PNG"));
+    }
+
+    fn remove(&self) {
+        // Each is known by the one before it, and can be deleted only after that.
+        let charts = self.charts();
+        let Some(dashboard) = self.dashboard()["id"].as_u64() else { return };
+        let sets: BTreeSet<String> = charts.iter().map(|chart| text(&chart["form_data"]["datasource"])).collect();
+        let sets: Vec<String> = sets.iter().filter_map(|id| Some(id.split_once("__")?.0.to_owned())).collect();
+        let database =
+            |set: &String| self.ask(&Method::GET, &format!("dataset/{set}"), None)["result"]["database"]["id"].as_u64();
+        let databases: BTreeSet<u64> = sets.iter().filter_map(database).collect();
+        let delete = |kind: &str, id: &str| drop(self.ask(&Method::DELETE, &format!("{kind}/{id}"), None));
+        delete("dashboard", &dashboard.to_string());
+        charts.iter().for_each(|chart| delete("chart", &chart["id"].to_string()));
+        sets.iter().for_each(|id| delete("dataset", id));
+        databases.iter().for_each(|id| delete("database", &id.to_string()));
+    }
+}
+
+impl Drop for Superset {
+    fn drop(&mut self) {
+        clean_up(|| self.remove());
+    }
+}
