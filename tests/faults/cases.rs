@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::deck::Fault;
 use crate::group::{Group, LIMIT};
+use crate::harness::Random;
 use crate::harness::{Ended, Isolation, Running, wait_for};
 use crate::judge::Watch;
 use crate::proxy::{END_TXN, Proxy, Rule};
-use crate::random::Random;
 use crate::stack::Stack;
 
 /// A point that is not reached within this is given up, and the program killed where it is.

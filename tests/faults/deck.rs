@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::harness::Random;
 use crate::proxy::{ADD_OFFSETS, END_TXN, PRODUCE};
-use crate::random::Random;
 
 /// So many cases share a topic.
 pub const GROUP: usize = 9;

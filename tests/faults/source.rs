@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::harness::Random;
 use crate::harness::{Isolation, Line, wait_for};
-use crate::random::Random;
 
 /// Committed records in a chunk.
 pub const CHUNK: i64 = 20_000;

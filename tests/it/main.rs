@@ -16,3 +16,4 @@ mod flink;
 mod harness;
 mod kafka;
 mod line;
+mod setup;

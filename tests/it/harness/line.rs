@@ -91,6 +91,11 @@ impl Line {
         std::fs::write(self.file(), text).expect("the pipeline file is written");
     }
 
+    /// What the pipeline file says.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// Sets a key of the only aggregate.
     pub fn set_aggregate(&mut self, key: &str, value: impl Into<Value>) {
         self.edit(|table| drop(table["aggregate"][0].as_table_mut().expect("a table").insert(key.into(), value.into())));

@@ -1,0 +1,9 @@
+//! The setup commands on the real servers: what they plan, make, repair and take away.
+
+mod edits;
+mod titles;
+
+use std::time::Duration;
+
+/// How long a command may take.
+const LIMIT: Duration = Duration::from_secs(180);
