@@ -27,60 +27,80 @@ impl Line {
     pub fn on_servers(test: &str) -> Self {
         let servers = Servers::get();
         let mut line = Self::new(test, servers.kafka());
-        line.on_servers = true;
-        line.edit(|table| {
-            for (section, key, value) in servers.settings() {
-                section_of(table, &section).insert(key, value.into());
-            }
-        });
+        line.use_servers(servers);
+        line
+    }
+
+    /// One of the worked examples in `config/`, on the servers of `tests/stack`.
+    pub fn example(file: &str, test: &str) -> Self {
+        let servers = Servers::get();
+        let mut line = Self::from_file(file, own_name(test), servers.kafka());
+        line.use_servers(servers);
         line
     }
 
     /// A line on other servers, which are for the test to write into its file.
     pub fn new(test: &str, kafka: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() % 100_000_000;
-        Self::named(format!("it-{test}-{now}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)), kafka)
+        Self::named(own_name(test), kafka)
     }
 
     /// The same with a name of the test's own, which another run may take up again.
     pub fn named(name: String, kafka: &str) -> Self {
+        Self::from_file("pipeline.toml", name, kafka)
+    }
+
+    fn from_file(file: &str, name: String, kafka: &str) -> Self {
         let folder = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-        std::fs::copy(shipped.join("sales.avsc"), folder.join("sales.avsc")).expect("the schema");
-        let text = std::fs::read_to_string(shipped.join("pipeline.toml")).expect("the pipeline file");
-        let mut line = Self {
-            source: format!("{name}-SALES"),
-            sink: format!("{name}-SALES_AGGREGATE"),
-            dead_letters: format!("{name}-SALES_DEAD_LETTERS"),
-            topics: Topics::new(kafka),
-            table: text.parse().expect("TOML"),
-            on_servers: false,
-            name,
-            folder,
-        };
+        for entry in std::fs::read_dir(&shipped).expect("config/") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|end| end == "avsc") {
+                std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("the schema");
+            }
+        }
+        let table: Table = std::fs::read_to_string(shipped.join(file)).expect("the pipeline file").parse().expect("TOML");
+        let own = |section: &str, key: &str| format!("{name}-{}", table[section][0][key].as_str().expect("text"));
+        let (source, sink) = (own("source", "topic"), own("aggregate", "sink"));
+        let dead_letters = format!("{source}_DEAD_LETTERS");
+        let mut line = Self { source, sink, dead_letters, topics: Topics::new(kafka), table, on_servers: false, name, folder };
         line.rename();
         line.edit(|table| drop(section_of(table, "kafka").insert("bootstrap_servers".into(), kafka.into())));
         line
     }
 
+    fn use_servers(&mut self, servers: &Servers) {
+        self.on_servers = true;
+        self.edit(|table| {
+            for (section, key, value) in servers.settings() {
+                section_of(table, &section).insert(key, value.into());
+            }
+        });
+    }
+
     fn rename(&mut self) {
         let prefix = format!("{}-", self.name);
         let own = |value: &mut Value| *value = format!("{prefix}{}", value.as_str().expect("text")).into();
-        for (section, keys) in [
+        let sections = [
             ("source", &["topic"][..]),
             ("aggregate", &["source", "sink"]),
             ("datasource", &["name", "topic"]),
             ("chart", &["datasource"]),
-        ] {
-            for entry in self.table[section].as_array_mut().expect("tables") {
-                keys.iter().for_each(|key| own(&mut entry[*key]));
+        ];
+        let rename = |entries: &mut Value, keys: &[&str]| {
+            for entry in entries.as_array_mut().expect("tables") {
+                for key in keys {
+                    entry.get_mut(*key).into_iter().for_each(own);
+                }
             }
-        }
+        };
+        sections.iter().for_each(|(section, keys)| rename(&mut self.table[*section], keys));
         let dashboard = self.table["dashboard"].as_table_mut().expect("a table");
         own(&mut dashboard["slug"]);
         own(&mut dashboard["title"]);
+        if let Some(filters) = dashboard.get_mut("filters") {
+            rename(filters, &["datasource"]);
+        }
         self.table["name"] = self.name.clone().into();
     }
 
@@ -134,18 +154,34 @@ impl Line {
         self.table["registry"]["url"].as_str().expect("an address").into()
     }
 
+    /// The names of this key in all entries of a section.
+    pub fn all(&self, section: &str, key: &str) -> Vec<&str> {
+        self.table[section].as_array().expect("tables").iter().map(|entry| entry[key].as_str().expect("text")).collect()
+    }
+
     /// Deletes what it has on the servers.
     pub fn clear(&self) {
-        self.topics.delete(&[&self.source, &self.sink, &self.dead_letters]);
-        self.topics.delete_group(&self.group());
-        let subjects = [(&self.source, "value"), (&self.sink, "key"), (&self.sink, "value")];
-        self.decoder().delete_subjects(&subjects.map(|(topic, part)| format!("{topic}-{part}")));
+        for source in self.all("source", "topic") {
+            self.topics.delete(&[source, &format!("{source}_DEAD_LETTERS")]);
+            self.decoder().delete_subjects(&[format!("{source}-value")]);
+        }
+        for sink in self.all("aggregate", "sink") {
+            self.topics.delete(&[sink]);
+            self.topics.delete_group(&format!("pipeline-{sink}"));
+            self.decoder().delete_subjects(&["key", "value"].map(|part| format!("{sink}-{part}")));
+        }
     }
 
     /// Decodes values with the registry's schemas.
     pub fn decoder(&self) -> Decoder {
         Decoder::new(&self.registry())
     }
+}
+
+fn own_name(test: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_millis() % 100_000_000;
+    format!("it-{test}-{now}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn section_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {

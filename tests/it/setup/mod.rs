@@ -1,6 +1,8 @@
 //! The setup commands on the real servers: what they plan, make, repair and take away.
 
 mod edits;
+mod examples;
+mod names;
 mod titles;
 
 use std::time::Duration;
