@@ -141,7 +141,11 @@ pub struct ConfigArgs {
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ConfigWhat {
     /// The settings in effect, each with its origin; secrets hidden
-    Show,
+    Show {
+        /// How they are written
+        #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+        output: Output,
+    },
     /// The JSON schema of pipeline files
     Schema,
 }

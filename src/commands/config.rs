@@ -1,10 +1,26 @@
-//! `pipeline config`.
+//! `pipeline config`
 
-use crate::cli::ConfigArgs;
-use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use serde_json::{Value, json};
 
-#[allow(clippy::unused_async, reason = "to be filled in")]
-pub(super) async fn run(_config: &Config, _args: &ConfigArgs) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+use super::overrides;
+use crate::cli::{ConfigArgs, ConfigWhat, Global, Output};
+use crate::config;
+use crate::error::Result;
+
+pub(super) fn run(global: &Global, args: &ConfigArgs) -> Result<()> {
+    match args.what {
+        ConfigWhat::Schema => say!("{:#}", config::schema()),
+        ConfigWhat::Show { output } => {
+            let settings = config::settings(global.config.as_deref(), &overrides(global)?)?;
+            match output {
+                Output::Json => say!("{:#}", json!({ "settings": settings })),
+                Output::Text => settings.iter().for_each(|one| say!("{} = {}  # {}", one.path, text(&one.value), one.origin)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    if value.is_null() { "none".into() } else { value.to_string() }
 }

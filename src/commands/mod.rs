@@ -34,13 +34,17 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Global};
-use crate::config::{Config, Override};
+use crate::config::Override;
 use crate::error::{Error, Kind, Result};
 
 /// Runs what was typed, to its end.
 pub fn run(cli: Cli) -> Result<()> {
     start_log()?;
-    let config = load(&cli.global)?;
+    let config = match &cli.command {
+        Command::Config(args) => return config::run(&cli.global, args),
+        Command::Init(_) => crate::config::connections(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
+        _ => crate::config::load(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -58,7 +62,7 @@ pub fn run(cli: Cli) -> Result<()> {
             Command::Restore(args) => restore::run(&config, &args).await,
             Command::Down(args) => down::run(&config, &args).await,
             Command::Init(args) => init::run(&config, &args).await,
-            Command::Config(args) => config::run(&config, &args).await,
+            Command::Config(args) => config::run(&cli.global, &args),
         }
     });
     runtime.shutdown_background();
@@ -87,7 +91,8 @@ async fn stop_signal() {
     }
 }
 
-fn load(global: &Global) -> Result<Config> {
+/// What was given from outside the pipeline file, in the order in which it counts: the last wins.
+fn overrides(global: &Global) -> Result<Vec<Override>> {
     let mut overrides: Vec<Override> =
         std::env::vars_os().filter_map(|(name, value)| Override::from_env(name.to_str()?, value.to_str()?)).collect();
     for text in &global.set {
@@ -96,7 +101,7 @@ fn load(global: &Global) -> Result<Config> {
     for text in &global.property {
         overrides.push(Override::from_property(text)?);
     }
-    crate::config::load(global.config.as_deref(), &overrides)
+    Ok(overrides)
 }
 
 /// Messages about the run go to stderr; `PIPELINE_LOG=debug` (or any filter of tracing's) shows more.

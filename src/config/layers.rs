@@ -83,7 +83,21 @@ pub fn merge(file: &Path, text: &str, overrides: &[Override]) -> Result<Config> 
     if overrides.is_empty() {
         return Ok(config);
     }
-    let mut table: toml::Table = toml::from_str(text).map_err(|error| in_file(file, text, &error))?;
+    lay_all(config, toml::from_str(text).map_err(|error| in_file(file, text, &error))?, overrides)
+}
+
+/// The same of the connection tables alone: the rest of the file is left out, whatever it holds.
+pub fn merge_connections(file: &Path, text: &str, overrides: &[Override]) -> Result<Config> {
+    let whole: toml::Table = toml::from_str(text).map_err(|error| in_file(file, text, &error))?;
+    let mut table: toml::Table = whole.into_iter().filter(|(name, _)| SECTIONS.contains(&&**name)).collect();
+    table.insert("name".into(), "connections".into());
+    let place = file.display().to_string();
+    let config = table.clone().try_into().map_err(|error: toml::de::Error| explain(&place, error.message()))?;
+    lay_all(config, table, overrides)
+}
+
+/// Lays the overrides over a file's table; `config` is what the table says without them.
+fn lay_all(config: Config, mut table: toml::Table, overrides: &[Override]) -> Result<Config> {
     let mut merged = Ok(config);
     for one in overrides {
         lay_over(&mut table, one)?;
@@ -191,6 +205,16 @@ mod tests {
         let config = merge_with(&[env, flag]).unwrap();
         assert_eq!(config.kafka.bootstrap_servers, "flag:1");
         assert_eq!(config.druid.url, "http://127.0.0.1:8888");
+    }
+
+    #[test]
+    fn connections_are_read_from_a_file_that_is_wrong_elsewhere() {
+        let text = format!("{FILE}[[source]]\ntopics = 1\n");
+        assert!(merge(Path::new("p.toml"), &text, &[]).is_err());
+        let env = Override::from_env("PIPELINE_REGISTRY_URL", "http://env").unwrap();
+        let config = merge_connections(Path::new("p.toml"), &text, &[env]).unwrap();
+        assert_eq!((config.kafka.bootstrap_servers.as_str(), config.registry.url.as_str()), ("file:1", "http://env"));
+        assert!(merge_connections(Path::new("p.toml"), "[kafka]\nserver = 1\n", &[]).is_err());
     }
 
     #[test]

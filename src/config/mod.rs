@@ -2,6 +2,8 @@
 
 mod check;
 mod layers;
+mod origins;
+mod schema;
 mod secret;
 mod types;
 mod units;
@@ -9,6 +11,8 @@ mod units;
 use std::path::{Path, PathBuf};
 
 pub use layers::Override;
+pub use origins::{Origin, Setting};
+pub use schema::schema;
 pub use secret::Secret;
 pub use types::*;
 pub use units::{Instant, Millis};
@@ -27,21 +31,66 @@ const BUILT_IN_SCHEMA: &str = include_str!("../../config/sales.avsc");
 /// `file` is what `--config` named. Without it, `config/pipeline.toml` is read if there is one; else the SALES case that the
 /// program carries.
 pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config> {
-    let found = file.map(Path::to_path_buf).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists()));
-    let mut config = match &found {
-        Some(file) => layers::merge(file, &read(file, "the pipeline file")?, overrides)?,
-        None => layers::merge(Path::new("built-in pipeline file"), BUILT_IN, overrides)?,
-    };
-    let folder = found.as_deref().map(|file| file.parent().unwrap_or(Path::new("")));
-    resolve_secrets(&mut config, folder.unwrap_or(Path::new("")))?;
-    for source in &mut config.sources {
-        source.schema_text = match folder {
-            Some(folder) => read(&folder.join(&source.schema), &format!("the schema of source `{}`", source.topic))?,
-            None => BUILT_IN_SCHEMA.into(),
-        };
-    }
+    let found = Found::look(file)?;
+    let config = layers::merge(&found.file, &found.text, overrides)?;
+    found.complete(config)
+}
+
+/// The connection tables of the pipeline file alone, layered as [`load`] does; whatever else the file has is not looked at.
+///
+/// Every other table of the result is empty.
+pub fn connections(file: Option<&Path>, overrides: &[Override]) -> Result<Config> {
+    let found = Found::look(file)?;
+    let config = layers::merge_connections(&found.file, &found.text, overrides)?;
+    found.complete(config)
+}
+
+/// Checks the text of a pipeline file that is not written yet, with the text of its only source's schema.
+pub fn check_text(file: &Path, text: &str, schema: &str) -> Result<Config> {
+    let mut config = layers::merge(file, text, &[])?;
+    config.sources.iter_mut().for_each(|source| schema.clone_into(&mut source.schema_text));
     check::check(&config)?;
     Ok(config)
+}
+
+/// Every setting in effect and where its value comes from, in the order of the file's tables; secrets are `***`.
+pub fn settings(file: Option<&Path>, overrides: &[Override]) -> Result<Vec<Setting>> {
+    let config = load(file, overrides)?;
+    let found = Found::look(file)?;
+    origins::settings(&config, &found.file, &found.text, overrides)
+}
+
+/// A pipeline file as it was found.
+struct Found {
+    /// Its path, or what the built-in one is called.
+    file: PathBuf,
+    text: String,
+    /// What paths in it are relative to; the built-in one has none.
+    folder: Option<PathBuf>,
+}
+
+impl Found {
+    fn look(file: Option<&Path>) -> Result<Self> {
+        let file = file.map(Path::to_path_buf).or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists()));
+        let Some(file) = file else {
+            return Ok(Self { file: "built-in pipeline file".into(), text: BUILT_IN.into(), folder: None });
+        };
+        let text = read(&file, "the pipeline file")?;
+        Ok(Self { text, folder: Some(file.parent().unwrap_or(Path::new("")).to_path_buf()), file })
+    }
+
+    /// Reads the files that the pipeline file names, and checks the whole.
+    fn complete(&self, mut config: Config) -> Result<Config> {
+        resolve_secrets(&mut config, self.folder.as_deref().unwrap_or(Path::new("")))?;
+        for source in &mut config.sources {
+            source.schema_text = match &self.folder {
+                Some(folder) => read(&folder.join(&source.schema), &format!("the schema of source `{}`", source.topic))?,
+                None => BUILT_IN_SCHEMA.into(),
+            };
+        }
+        check::check(&config)?;
+        Ok(config)
+    }
 }
 
 fn read(file: &Path, what: &str) -> Result<String> {

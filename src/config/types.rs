@@ -1,16 +1,19 @@
 //! The pipeline file's tables, as serde reads them. `config/pipeline.toml` is the commented example of every key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Secret;
+use super::secret::{self, HIDDEN};
 use super::units::Millis;
 
 /// A whole pipeline file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Identifies what this file makes (Superset's ids are derived from it).
@@ -44,12 +47,13 @@ pub struct Config {
 }
 
 /// `[kafka]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kafka {
     /// `host:port`, comma-separated.
     pub bootstrap_servers: String,
     /// librdkafka properties, passed on as they are; `NAME_file` reads the value of NAME from a file.
+    #[serde(serialize_with = "properties")]
     pub properties: BTreeMap<String, Property>,
 }
 
@@ -57,6 +61,15 @@ impl Default for Kafka {
     fn default() -> Self {
         Self { bootstrap_servers: "127.0.0.1:9092".into(), properties: BTreeMap::new() }
     }
+}
+
+/// Of properties whose names say that they are secrets, the values are left out.
+fn properties<S: Serializer>(properties: &BTreeMap<String, Property>, serializer: S) -> Result<S::Ok, S::Error> {
+    let seen = |(name, value): (&String, &Property)| {
+        let value = if secret::is_secret(name) { HIDDEN } else { value.0.expose() };
+        (name.clone(), value.to_owned())
+    };
+    serializer.collect_map(properties.iter().map(seen))
 }
 
 /// The value of a librdkafka property: text, however TOML wrote it, and never printed, since it may be a password.
@@ -82,8 +95,18 @@ impl<'de> Deserialize<'de> for Property {
     }
 }
 
+impl JsonSchema for Property {
+    fn schema_name() -> Cow<'static, str> {
+        "Property".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"], "description": "The value of a librdkafka property." })
+    }
+}
+
 /// `[registry]`: anything that speaks Confluent's schema registry API; the address may have a path.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Registry {
     /// The address, `/subjects` left off.
@@ -103,7 +126,7 @@ impl Default for Registry {
 }
 
 /// `[druid]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Druid {
     /// The router's address.
@@ -134,7 +157,7 @@ impl Default for Druid {
 }
 
 /// `[superset]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Superset {
     /// Superset's address.
@@ -156,7 +179,7 @@ impl Default for Superset {
 }
 
 /// `[[source]]`: a topic of Avro events.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The topic; its schema is registered under `TOPIC-value`.
@@ -182,7 +205,7 @@ pub struct Source {
 }
 
 /// How a field's values are made up.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Generate {
     /// One of these strings, each as likely as the others.
@@ -192,7 +215,7 @@ pub enum Generate {
 }
 
 /// `[[aggregate]]`: tumbling windows over a source.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregate {
     /// The source's topic.
@@ -267,7 +290,7 @@ impl Aggregate {
 }
 
 /// What becomes of a late record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Late {
     /// It goes to the dead-letter topic with the cause `late`.
@@ -280,7 +303,7 @@ pub enum Late {
 }
 
 /// What becomes of a record that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Poison {
     /// It goes to the dead-letter topic.
@@ -293,7 +316,7 @@ pub enum Poison {
 }
 
 /// `[[aggregate.measure]]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Measure {
     /// The field's name in the sink.
@@ -305,7 +328,7 @@ pub struct Measure {
 }
 
 /// An aggregate function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Function {
     /// The sum of the field's values.
@@ -334,7 +357,7 @@ impl Function {
 }
 
 /// `[[datasource]]`: a Druid datasource that a Kafka supervisor fills from a topic.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Datasource {
     /// Its name in Druid, and the table's in Superset.
@@ -363,7 +386,12 @@ pub struct Datasource {
     pub task_duration: Millis,
     /// Settings of Druid's `tuningConfig`, passed on as they are.
     #[serde(default)]
+    #[schemars(schema_with = "tuning")]
     pub tuning: BTreeMap<String, toml::Value>,
+}
+
+fn tuning(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
 }
 
 fn one() -> u32 {
@@ -375,7 +403,7 @@ fn ten_minutes() -> Millis {
 }
 
 /// How rows of a datasource are added up as they come.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollup {
     /// Rows of the same dimensions within this time become one: 1s, 1m, 5m, 10m, 15m, 30m, 1h, 6h, 8h or 1d.
@@ -386,7 +414,7 @@ pub struct Rollup {
 }
 
 /// The time that one segment of a datasource holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Segment {
     /// An hour.
@@ -407,7 +435,7 @@ pub fn column_name(field: &str) -> String {
 }
 
 /// `[[chart]]`: one chart, drawn by Superset as a slice.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chart {
     /// The title; unique within the file.
@@ -442,7 +470,7 @@ fn fifty_thousand() -> u32 {
 }
 
 /// How a chart is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChartKind {
     /// Filled lines over time.
@@ -467,7 +495,7 @@ impl ChartKind {
 }
 
 /// The number that a chart shows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
     /// What is computed.
@@ -484,7 +512,7 @@ impl Metric {
 }
 
 /// `[dashboard]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dashboard {
     /// The title.
@@ -505,7 +533,7 @@ pub struct Dashboard {
 }
 
 /// What the reader of a dashboard can narrow it down by: the values of a column, or with no column the time.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// What it is called on the page; unique within the dashboard.
@@ -521,7 +549,7 @@ fn ten_seconds() -> Millis {
 }
 
 /// A chart's place in a dashboard row.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// The chart's title.
