@@ -1,10 +1,15 @@
 //! The rules that a pipeline file must keep beyond the types of its keys. Pure.
 
+mod dashboard;
+mod datasource;
+mod names;
+
 use std::collections::HashSet;
 
 use apache_avro::Schema;
 
-use super::types::{Aggregate, Chart, ChartKind, Config, Dashboard, Function, Generate, Late, Source};
+use self::names::topic_name;
+use super::types::{Aggregate, Config, Function, Generate, Late, Measure, Source, column_name};
 use super::units::Millis;
 use crate::error::{Error, Kind, Result};
 
@@ -16,9 +21,7 @@ fn wrong(place: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
 }
 
 pub(super) fn check(config: &Config) -> Result<()> {
-    if config.name.trim().is_empty() {
-        return Err(wrong("pipeline file", "`name` is empty"));
-    }
+    names::pipeline(&config.name)?;
     addresses(config)?;
     unique("source", config.sources.iter().map(|source| &source.topic))?;
     unique("aggregate", config.aggregates.iter().map(|aggregate| &aggregate.sink))?;
@@ -26,9 +29,9 @@ pub(super) fn check(config: &Config) -> Result<()> {
     unique("chart", config.charts.iter().map(|chart| &chart.title))?;
     config.sources.iter().try_for_each(source)?;
     config.aggregates.iter().try_for_each(|one| aggregate(config, one))?;
-    config.datasources.iter().try_for_each(|one| topic_name(&format!("datasource `{}`", one.name), &one.topic))?;
-    config.charts.iter().try_for_each(|one| chart(config, one))?;
-    config.dashboard.iter().try_for_each(|one| dashboard(config, one))
+    config.datasources.iter().try_for_each(datasource::check)?;
+    config.charts.iter().try_for_each(|one| dashboard::chart(config, one))?;
+    config.dashboard.iter().try_for_each(|one| dashboard::dashboard(config, one))
 }
 
 fn addresses(config: &Config) -> Result<()> {
@@ -62,17 +65,44 @@ fn unique<'a>(table: &str, names: impl Iterator<Item = &'a String>) -> Result<()
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(wrong(format!("[[{table}]]"), format!("`{name}` is there twice")));
+            return Err(wrong(format!("[[{table}]]"), format!("`{}` is there twice", names::shown(name))));
         }
     }
     Ok(())
 }
 
-/// Kafka's rule for topic names.
-fn topic_name(place: &str, name: &str) -> Result<()> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.chars().all(legal) {
-        return Err(wrong(place, format!("`{name}` is not a topic name")).hint("letters, digits, '.', '_' and '-', 249 at most"));
+/// Settings of a topic that is created.
+fn topic_settings(place: &str, partitions: Option<i32>, replicas: Option<i32>, retention: Option<Millis>) -> Result<()> {
+    at_least_one(place, "partitions", partitions.map(i64::from))?;
+    at_least_one(place, "replication_factor", replicas.map(i64::from))?;
+    longer_than_zero(place, "retention", retention)
+}
+
+fn at_least_one(place: &str, key: &str, value: Option<i64>) -> Result<()> {
+    match value {
+        Some(..=0) => Err(wrong(place, format!("`{key}` must be 1 or more"))),
+        _ => Ok(()),
+    }
+}
+
+fn longer_than_zero(place: &str, key: &str, value: Option<Millis>) -> Result<()> {
+    match value {
+        Some(Millis(..=0)) => Err(wrong(place, format!("`{key}` must be longer than zero"))),
+        _ => Ok(()),
+    }
+}
+
+fn whole_seconds(place: &str, key: &str, value: Millis) -> Result<()> {
+    if value.0 <= 0 || value.0 % 1_000 != 0 {
+        return Err(wrong(place, format!("`{key}` must be whole seconds, one or more")));
+    }
+    Ok(())
+}
+
+/// Each function but `count` is of a field.
+fn has_field(place: &str, measure: &Measure) -> Result<()> {
+    if measure.field.is_none() && measure.function != Function::Count {
+        return Err(wrong(place, format!("measure `{}` needs a `field`", measure.name)));
     }
     Ok(())
 }
@@ -101,6 +131,7 @@ fn known_field(place: &str, known: &[String], name: &str) -> Result<()> {
 fn source(source: &Source) -> Result<()> {
     let place = format!("[[source]] `{}`", source.topic);
     topic_name(&place, &source.topic)?;
+    topic_settings(&place, source.partitions, source.replication_factor, source.retention)?;
     let known = fields(source)?;
     for name in [Some(&source.time), source.key.as_ref()].into_iter().flatten().chain(source.generate.keys()) {
         known_field(&place, &known, name)?;
@@ -123,6 +154,7 @@ fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {
     let place = format!("[[aggregate]] `{}`", aggregate.sink);
     topic_name(&place, &aggregate.sink)?;
     topic_name(&place, &aggregate.dead_letter_topic())?;
+    topic_settings(&place, None, aggregate.replication_factor, aggregate.retention)?;
     let source = config.source(Some(&aggregate.source)).map_err(|error| error.while_doing(&place))?;
     let topics = [&aggregate.sink, &aggregate.source, &aggregate.dead_letter_topic()];
     if topics.iter().collect::<HashSet<_>>().len() < topics.len() {
@@ -143,20 +175,17 @@ fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {
             return Err(wrong(&place, format!("key `{name}` is neither a group_by field nor window_start or window_end")));
         }
     }
-    let columns = aggregate
-        .group_by
-        .iter()
-        .map(String::as_str)
-        .chain(WINDOW_FIELDS)
-        .chain(aggregate.measures.iter().map(|m| m.name.as_str()));
+    let groups = aggregate.group_by.iter().map(|field| column_name(field));
+    let measures = aggregate.measures.iter().map(|measure| measure.name.clone());
     let mut seen = HashSet::new();
-    if let Some(twice) = columns.into_iter().find(|name| !seen.insert(*name)) {
+    if let Some(twice) = groups.chain(WINDOW_FIELDS.map(str::to_owned)).chain(measures).find(|name| !seen.insert(name.clone())) {
         return Err(wrong(&place, format!("two columns of the sink would be called `{twice}`")));
     }
-    match aggregate.measures.iter().find(|measure| measure.field.is_none() && measure.function != Function::Count) {
-        Some(measure) => Err(wrong(&place, format!("measure `{}` needs a `field`", measure.name))),
-        None => late(&place, aggregate),
+    for measure in &aggregate.measures {
+        names::avro_name(&place, &measure.name)?;
+        has_field(&place, measure)?;
     }
+    late(&place, aggregate)
 }
 
 /// What came late is only then the rest of a result if results can be added up.
@@ -172,66 +201,5 @@ fn late(place: &str, aggregate: &Aggregate) -> Result<()> {
     }
 }
 
-fn chart(config: &Config, chart: &Chart) -> Result<()> {
-    let place = format!("[[chart]] `{}`", chart.title);
-    if config.datasource(&chart.datasource).is_none() {
-        let known: Vec<&str> = config.datasources.iter().map(|one| one.name.as_str()).collect();
-        return Err(wrong(&place, format!("there is no datasource `{}`", chart.datasource)).hint(
-            super::layers::suggest(&chart.datasource, &known).unwrap_or_else(|| format!("there are: {}", known.join(", "))),
-        ));
-    }
-    match (chart.kind, chart.grain) {
-        (kind, None) if kind.is_over_time() => Err(wrong(&place, "a chart over time needs a `grain`, for example \"1m\"")),
-        (ChartKind::Pie | ChartKind::Table, _) if chart.group_by.is_empty() => {
-            Err(wrong(&place, "a pie or a table needs `group_by`"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn dashboard(config: &Config, dashboard: &Dashboard) -> Result<()> {
-    let place = format!("[dashboard] `{}`", dashboard.title);
-    let slug_character = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if dashboard.slug.is_empty() || !dashboard.slug.chars().all(slug_character) {
-        return Err(wrong(&place, format!("slug `{}` is more than lower-case letters, digits and '-'", dashboard.slug)));
-    }
-    if dashboard.refresh.0 % 1000 != 0 {
-        return Err(wrong(&place, "`refresh` must be whole seconds"));
-    }
-    for row in &dashboard.rows {
-        if let Some(cell) = row.iter().find(|cell| config.chart(&cell.chart).is_none()) {
-            return Err(wrong(&place, format!("there is no chart `{}`", cell.chart)));
-        }
-        let width: u32 = row.iter().map(|cell| u32::from(cell.width)).sum();
-        if width > 12 || row.iter().any(|cell| cell.width == 0) {
-            return Err(wrong(&place, format!("a row is {width} wide; each chart takes 1 or more, all together 12 at most")));
-        }
-    }
-    match dashboard.colors.iter().find(|(_, color)| !is_color(color)) {
-        Some((series, color)) => Err(wrong(&place, format!("colour `{color}` of `{series}` is not of the form #RRGGBB"))),
-        None => Ok(()),
-    }
-}
-
-fn is_color(text: &str) -> bool {
-    text.len() == 7 && text.starts_with('#') && text[1..].chars().all(|c| c.is_ascii_hexdigit())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::{DEFAULT_FILE, load};
-    use super::*;
-
-    #[test]
-    fn deltas_are_of_sums_and_counts_only() {
-        let mut config = load(Some(DEFAULT_FILE.as_ref()), &[]).unwrap();
-        config.aggregates[0].late = Late::Delta;
-        check(&config).unwrap();
-        config.aggregates[0].measures[0].function = Function::Avg;
-        let error = check(&config).unwrap_err();
-        assert_eq!(error.kind, Kind::Config);
-        assert!(error.message.contains("`aggregated_sales` is AVG"), "{error}");
-        config.aggregates[0].late = Late::Drop;
-        check(&config).unwrap();
-    }
-}
+mod tests;

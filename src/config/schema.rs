@@ -72,7 +72,8 @@ mod tests {
                 "const" if value != rule => wrong.push(format!("{place}: not {rule}")),
                 "enum" if !rule.as_array().expect("values").contains(value) => wrong.push(format!("{place}: not in {rule}")),
                 "required" => {
-                    let missing = rule.as_array().expect("names").iter().filter(|name| value.get(name.as_str().unwrap()).is_none());
+                    let missing =
+                        rule.as_array().expect("names").iter().filter(|name| value.get(name.as_str().unwrap()).is_none());
                     wrong.extend(missing.map(|name| format!("{place}: {name} is missing")));
                 }
                 "oneOf" | "anyOf" => {

@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn properties_are_hidden_by_their_names() {
-        for hidden in ["sasl.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.JAAS.config", "ssl.keystore.password"] {
+        for hidden in
+            ["sasl.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.JAAS.config", "ssl.keystore.password"]
+        {
             assert!(is_secret(hidden), "{hidden}");
         }
         for shown in ["security.protocol", "ssl.key.location", "ssl.ca.location", "sasl.username", "socket.timeout.ms"] {
