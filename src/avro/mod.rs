@@ -6,7 +6,7 @@
 //! * [`plan`]: a writer schema and the wanted fields become a [`Plan`], once a schema; the plan reads each datum, borrows
 //!   from it, and allocates nothing. What nobody wants is passed over.
 //! * [`partial`]: what nobody could read, taken apart value by value to where it breaks.
-//! * [`encode`]: an [`Encoder`] writes flat records; single primitives for everything else.
+//! * [`encode`]: an [`Encoder`] writes records, nested ones too; single primitives for everything else.
 //!
 //! Both speak in [`Scalar`]s, and say what a field is as a [`FieldKind`]. apache-avro parses the schemas (a cold path) and
 //! is the judge of the tests.

@@ -2,6 +2,7 @@
 
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
+use serde_json::Value as Json;
 
 use super::scalar::FieldKind;
 use super::schema::{self, PlanError, Types, describe, leaf};
@@ -24,6 +25,8 @@ pub struct Outlined {
     pub doc: Option<String>,
     /// The symbols of an enum.
     pub symbols: Vec<String>,
+    /// The default that the schema declares for it.
+    pub default: Option<Json>,
 }
 
 /// The single values of a record schema (JSON), in its order; a nested record is there as its fields.
@@ -57,8 +60,8 @@ fn walk(
         let count = others.len();
         others.retain(|branch| !matches!(branch, Schema::Null));
         let nullable = nullable || others.len() < count;
-        let mut outlined =
-            Outlined { path, kind: None, type_name: describe(whole), nullable, doc: field.doc.clone(), symbols: Vec::new() };
+        let (doc, default) = (field.doc.clone(), field.default.clone());
+        let mut outlined = Outlined { path, kind: None, type_name: describe(whole), nullable, doc, symbols: Vec::new(), default };
         match others[..] {
             [Schema::Record(inner)] if depth > 0 => {
                 walk(types, inner, &outlined.path, nullable, depth - 1, found)?;

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::testing::{FLINK_VALUE, Shape, hex, judge_encodes, nullable_leaves, scalar};
+use super::super::testing::{FLINK_VALUE, Shape, hex, judge_encodes, leaves, nullable_leaves};
 use super::*;
 use crate::avro::{Plan, wire};
 
@@ -81,30 +81,118 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn only_flat_records_have_an_encoder() {
+fn what_is_no_single_value_has_no_encoder() {
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"x","type":{"type":"array","items":"int"}}]}"#;
     insta::assert_snapshot!(Encoder::compile(schema).unwrap_err(), @"field `x` is of type array, which is not a single value");
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"x","type":["null",
+        {"type":"record","name":"I","fields":[{"name":"y","type":{"type":"map","values":"int"}}]}]}]}"#;
+    insta::assert_snapshot!(Encoder::compile(schema).unwrap_err(), @"field `x.y` is of type map, which is not a single value");
 }
 
-fn records_of_leaves() -> impl Strategy<Value = (Shape, apache_avro::types::Value)> {
-    let record = proptest::collection::vec(nullable_leaves(), 0..8).prop_map(Shape::Record);
-    record.prop_flat_map(|shape| (Just(shape.clone()), shape.values()))
+#[test]
+fn the_type_of_a_value_picks_the_branch() {
+    let choice = r#"["null","double","int",{"type":"enum","name":"E","symbols":["A"]},"string",{"type":"array","items":"int"}]"#;
+    for (value, expected) in [
+        (Scalar::Null, "00"),
+        (Scalar::Double(0.0), "02 0000000000000000"),
+        (Scalar::Int(1), "04 02"),
+        (Scalar::Float(0.0), "02 0000000000000000"),
+        (Scalar::Str("A"), "06 00"),
+        (Scalar::Str("B"), "08 02 42"),
+    ] {
+        assert_eq!(written(choice, value), Ok(hex(expected)), "{value}");
+    }
+    insta::assert_snapshot!(refused(choice, Scalar::Bool(true)), @"field `x` is null or union, not boolean");
+    // Too wide for the first that would take it.
+    assert_eq!(written(r#"["int","float"]"#, Scalar::Long(1 << 40)), Ok(hex("02 00008053")));
+    insta::assert_snapshot!(refused(r#"["int","string"]"#, Scalar::Long(1 << 40)), @"1099511627776 does not fit field `x`, which is union");
+}
+
+const PAGE: &str = r#"{"type":"record","name":"Click","fields":[{"name":"t","type":"long"},
+    {"name":"page","type":[{"type":"record","name":"Page","fields":[{"name":"path","type":"string"},
+        {"name":"from","type":["null","Page"]},{"name":"shop","type":["null","string"]}]},"null"]}]}"#;
+
+#[test]
+fn a_record_is_null_if_all_in_it_is() {
+    let encoder = Encoder::compile(PAGE).unwrap();
+    let names: Vec<&str> = encoder.fields().iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(names, ["t", "page.path", "page.from", "page.shop"]);
+    assert_eq!(encoder.optional(), [Optional { path: "page".into(), fields: 1..4 }]);
+    assert_eq!([0, 1, 2, 3].map(|field| encoder.takes(field, &Scalar::Null)), [false, false, true, true]);
+    let mut out = Vec::new();
+    let (t, path) = (Scalar::Long(1), Scalar::Str("/"));
+    encoder.encode(&[t, path, Scalar::Null, Scalar::Null], &mut out).unwrap();
+    encoder.encode(&[t, Scalar::Null, Scalar::Null, Scalar::Null], &mut out).unwrap();
+    assert_eq!(out, hex("02 00 02 2f 00 00  02 02"));
+    let error = encoder.encode(&[t, Scalar::Null, Scalar::Null, path], &mut out).unwrap_err();
+    insta::assert_snapshot!(error, @"field `page.path` is string, not null");
+    let error = encoder.encode(&[t, path, Scalar::Int(1), Scalar::Null], &mut out).unwrap_err();
+    insta::assert_snapshot!(error, @"field `page.from` is null, not int");
+    assert_eq!(out.len(), 8);
+}
+
+/// Unions in which a value's type says whose it is.
+fn unions() -> impl Strategy<Value = Shape> {
+    proptest::collection::vec(leaves(), 1..6).prop_map(|mut branches| {
+        let mut seen = std::collections::HashSet::new();
+        branches.retain(|branch| {
+            seen.insert(match branch {
+                Shape::Plain("bytes") | Shape::Fixed(_) | Shape::Decimal(_) => "bytes",
+                Shape::Plain(on) | Shape::Logical(on, _) => on,
+                Shape::Enum(_) => "string",
+                _ => "null",
+            })
+        });
+        Shape::Union(branches)
+    })
+}
+
+fn records_of_values() -> impl Strategy<Value = (Shape, apache_avro::types::Value)> {
+    let fields = |inner: BoxedStrategy<Shape>| proptest::collection::vec(inner, 0..6).prop_map(Shape::Record);
+    let any = prop_oneof![3 => nullable_leaves(), 1 => unions()].prop_recursive(3, 30, 6, move |inner| {
+        let optional = (fields(inner.clone()), any::<bool>()).prop_map(|(record, null_first)| {
+            Shape::Union(if null_first { vec![Shape::Null, record] } else { vec![record, Shape::Null] })
+        });
+        prop_oneof![fields(inner), optional]
+    });
+    fields(any.boxed()).prop_flat_map(|shape| (Just(shape.clone()), shape.values()))
+}
+
+/// The same with null for each nullable record that has nothing but nulls, as it is written.
+fn without_empty_records(shape: &Shape, value: &mut apache_avro::types::Value) {
+    use apache_avro::types::Value;
+    match (shape, value) {
+        (Shape::Record(shapes), Value::Record(fields)) => {
+            shapes.iter().zip(fields).for_each(|(shape, (_, value))| without_empty_records(shape, value));
+        }
+        (Shape::Union(branches), Value::Union(index, value)) if matches!(branches[*index as usize], Shape::Record(_)) => {
+            let record = &branches[*index as usize];
+            without_empty_records(record, value);
+            let mut found = Vec::new();
+            record.readable(Some(value), "", &mut found);
+            if found.iter().all(|(_, value)| *value == Scalar::Null) {
+                (*index, **value) = (1 - *index, Value::Null);
+            }
+        }
+        _ => {}
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_flat_record_is_as_the_judge_writes_it((shape, value) in records_of_leaves()) {
+    fn any_record_is_as_the_judge_writes_it((shape, mut value) in records_of_values()) {
         let schema = shape.schema();
+        without_empty_records(&shape, &mut value);
         let encoder = Encoder::compile(&schema).unwrap();
-        let apache_avro::types::Value::Record(fields) = &value else { unreachable!() };
-        let values: Vec<_> = fields.iter().map(|(_, value)| scalar(value)).collect();
+        let mut given = Vec::new();
+        shape.readable(Some(&value), "", &mut given);
+        let (names, values): (Vec<_>, Vec<_>) = given.into_iter().unzip();
         let mut out = Vec::new();
         encoder.encode(&values, &mut out).unwrap();
         prop_assert_eq!(&out, &judge_encodes(&schema, &value));
 
-        let names: Vec<_> = encoder.fields().iter().map(|field| &field.name).collect();
         let plan = Plan::compile(&schema, &names).unwrap();
         let mut slots = vec![Scalar::Null; names.len()];
         plan.decode(&out, &mut slots).unwrap();
