@@ -15,7 +15,7 @@
 //!   could not use, looked at and sent again. [`kafka`]: clients, topics, transactions. [`registry`]: the schema registry.
 //! * [`embedded`]: a broker and a registry inside this process, for a demonstration and for tests.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
-  [`plan`]: what is to be done about each object, told setting by setting (pure); [`backup`]: what is replaced, kept in a file.
+//!   [`plan`]: what is to be done about each object, told setting by setting (pure); [`backup`]: what is replaced, kept in a file.
 //! * [`view`]: the dashboard and its proof as a live page.
 
 pub mod aggregate;

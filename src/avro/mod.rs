@@ -27,7 +27,7 @@ mod testing;
 pub mod wire;
 
 pub use cursor::DecodeError;
-pub use encode::{EncodeError, Encoder};
+pub use encode::{EncodeError, Encoder, Optional};
 pub use outline::{Outlined, outline};
 pub use plan::Plan;
 pub use scalar::{Field, FieldKind, Scalar};

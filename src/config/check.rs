@@ -137,17 +137,22 @@ fn source(source: &Source) -> Result<()> {
         known_field(&place, &known, name)?;
     }
     for (name, generate) in &source.generate {
-        match generate {
-            Generate::OneOf(values) if values.is_empty() => {
-                return Err(wrong(&place, format!("generate `{name}`: one_of is empty")));
-            }
-            Generate::Uniform([low, high]) if low.partial_cmp(high).is_none_or(std::cmp::Ordering::is_gt) => {
-                return Err(wrong(&place, format!("generate `{name}`: uniform takes [least, greatest]")));
-            }
-            _ => {}
-        }
+        generated(generate).map_err(|what| wrong(&place, format!("generate `{name}`: {what}")))?;
     }
     Ok(())
+}
+
+fn generated(generate: &Generate) -> std::result::Result<(), &'static str> {
+    match (&generate.one_of, generate.uniform) {
+        (Some(_), Some(_)) => return Err("one_of and uniform exclude each other"),
+        (Some(values), None) if values.is_empty() => return Err("one_of is empty"),
+        (None, Some([low, high])) if low.partial_cmp(&high).is_none_or(std::cmp::Ordering::is_gt) => {
+            return Err("uniform takes [least, greatest]");
+        }
+        (None, None) if generate.nulls == 0.0 => return Err("one_of, uniform or nulls is missing"),
+        _ => {}
+    }
+    if (0.0..=1.0).contains(&generate.nulls) { Ok(()) } else { Err("nulls is a share from 0 to 1") }
 }
 
 fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {

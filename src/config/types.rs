@@ -193,7 +193,7 @@ pub struct Source {
     pub key: Option<String>,
     /// The field that holds the event time.
     pub time: String,
-    /// How `produce` makes up each field but the time.
+    /// How `produce` makes up each field but the time; of a nested one, the dotted path.
     #[serde(default)]
     pub generate: BTreeMap<String, Generate>,
     /// Partitions of the topic, if it is created; default 1.
@@ -204,14 +204,41 @@ pub struct Source {
     pub retention: Option<Millis>,
 }
 
-/// How a field's values are made up.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Generate {
-    /// One of these strings, each as likely as the others.
-    OneOf(Vec<String>),
+/// How a field's values are made up: by `one_of` or `uniform`. A nullable record has `nulls` only, and entries for its fields.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Generate {
+    /// One of these values, each as likely as the others.
+    pub one_of: Option<Vec<Constant>>,
     /// A number between these two, both included.
-    Uniform([f64; 2]),
+    pub uniform: Option<[f64; 2]>,
+    /// The share of events in which it is null, from 0 to 1.
+    pub nulls: f64,
+}
+
+/// A single value as TOML writes it.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
+pub enum Constant {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A real number.
+    Real(f64),
+    /// A text, or an enum's symbol.
+    Text(String),
+}
+
+impl fmt::Display for Constant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(flag) => flag.fmt(f),
+            Self::Whole(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// `[[aggregate]]`: tumbling windows over a source.

@@ -164,3 +164,19 @@ fn hostile_names_are_refused_or_let_through_whole() {
     // The charts that read it do not know it by the new name, so that is the next complaint.
     assert!(refused("datasource.0.name", r#""it's 100% \"größe\" 数""#).unwrap().contains("there is no datasource `SALES`"));
 }
+
+#[test]
+fn what_generates_nothing_is_refused() {
+    let told = |toml: &str| generated(&toml::from_str(toml).unwrap()).err().unwrap_or_default();
+    assert_eq!(told("one_of = [\"a\", 1, 2.5, true]\nnulls = 0.5"), "");
+    assert_eq!(told("nulls = 1"), "");
+    assert_eq!(told("one_of = []"), "one_of is empty");
+    assert_eq!(told("one_of = [1]\nuniform = [1, 2]"), "one_of and uniform exclude each other");
+    assert_eq!(told("uniform = [2, 1]"), "uniform takes [least, greatest]");
+    assert_eq!(told("uniform = [1, 2]\nnulls = 20"), "nulls is a share from 0 to 1");
+    assert_eq!(told(""), "one_of, uniform or nulls is missing");
+    for (toml, error) in [("one_of = [[1]]", "expected a string, a number or a boolean"), ("unifrom = [1, 2]", "unknown field")] {
+        let refused = toml::from_str::<Generate>(toml).unwrap_err();
+        assert!(refused.message().contains(error), "{refused}");
+    }
+}

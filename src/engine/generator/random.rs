@@ -24,6 +24,11 @@ impl Random {
         self.0.random_range(least..=greatest.max(least))
     }
 
+    /// Whether something happens that does in this share of cases, from 0 to 1. Of what never happens, no number is drawn.
+    pub fn happens(&mut self, share: f64) -> bool {
+        share >= 1.0 || share > 0.0 && self.real(0.0, 1.0) < share
+    }
+
     /// A real number between two, both included, in 2^53 even steps.
     pub fn real(&mut self, least: f64, greatest: f64) -> f64 {
         let share = self.below(1 << 53) as f64 / ((1_u64 << 53) - 1) as f64;
