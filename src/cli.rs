@@ -242,9 +242,9 @@ pub struct Produce {
     /// Start the random generator from this number
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Partitions of the topic, if it is created
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub partitions: i32,
+    /// Partitions of the topic, if it is created; default: those of the pipeline file, or 1
+    #[arg(long, value_name = "N")]
+    pub partitions: Option<i32>,
 }
 
 /// `pipeline aggregate`

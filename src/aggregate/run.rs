@@ -62,11 +62,14 @@ impl Job {
         let value_id = registry.register(&format!("{}-value", aggregate.sink), &layout.value_schema).await?;
         let dead_letters = aggregate.dead_letter_topic();
         let delete = ("cleanup.policy", "delete");
-        cluster.ensure(&TopicSpec { name: &aggregate.sink, partitions, settings: &[delete] }).await?;
+        let (replication, retention) = (aggregate.replication_factor, aggregate.retention);
+        let sink = TopicSpec { name: &aggregate.sink, partitions, replication, retention, settings: &[delete] };
+        cluster.ensure(&sink).await?;
         refuse_compacted(&cluster, &aggregate.sink, "of each key it would keep the last window only").await?;
         // A dead letter is larger than the record that it holds.
         let large = ("max.message.bytes", "8388608");
-        cluster.ensure(&TopicSpec { name: &dead_letters, partitions: 1, settings: &[delete, large] }).await?;
+        let letters = TopicSpec { name: &dead_letters, partitions: 1, settings: &[delete, large], ..sink };
+        cluster.ensure(&letters).await?;
         Ok(Self {
             kafka: config.kafka.clone(),
             aggregate: aggregate.clone(),

@@ -56,19 +56,26 @@ fn check(args: &Demo) -> Result<()> {
 
 /// All topics that the pipeline file names: the embedded broker has those it was started with.
 fn topics(config: &Config) -> Vec<(String, i32)> {
-    let sources = config.sources.iter().map(|source| source.topic.clone());
-    let others = config.aggregates.iter().flat_map(|aggregate| [aggregate.sink.clone(), aggregate.dead_letter_topic()]);
-    let topics: BTreeMap<String, i32> = sources.chain(others).map(|topic| (topic, 1)).collect();
+    let partitions = |topic: &str| config.source(Some(topic)).ok().and_then(|source| source.partitions).unwrap_or(1);
+    let sources = config.sources.iter().map(|source| (source.topic.clone(), partitions(&source.topic)));
+    let others = config
+        .aggregates
+        .iter()
+        .flat_map(|aggregate| [(aggregate.sink.clone(), partitions(&aggregate.source)), (aggregate.dead_letter_topic(), 1)]);
+    let topics: BTreeMap<String, i32> = others.chain(sources).collect();
     topics.into_iter().collect()
 }
 
-/// The same pipeline, but on the embedded servers: what is set up for others (passwords, TLS) does not hold for these.
+/// The same pipeline, but on the embedded servers: what is set up for others (passwords, TLS, copies) does not hold for these.
 fn embedded(config: &Config, broker: &Broker, registry: &Registry) -> Config {
-    Config {
+    let mut config = Config {
         kafka: config::Kafka { bootstrap_servers: broker.address().to_owned(), ..config::Kafka::default() },
         registry: config::Registry { url: registry.url().to_owned(), ..config::Registry::default() },
         ..config.clone()
-    }
+    };
+    config.sources.iter_mut().for_each(|source| source.replication_factor = None);
+    config.aggregates.iter_mut().for_each(|aggregate| aggregate.replication_factor = None);
+    config
 }
 
 async fn length(length: Option<Millis>) {
@@ -151,7 +158,7 @@ fn history(rate: f64) -> Produce {
 
 /// Events as they happen.
 fn live(rate: f64) -> Produce {
-    Produce { source: None, rate, count: None, backfill: None, from: None, max_speed: false, seed: None, partitions: 1 }
+    Produce { source: None, rate, count: None, backfill: None, from: None, max_speed: false, seed: None, partitions: None }
 }
 
 async fn produce(config: Config, source: Source, history: produce::Job, rate: f64, shared: Arc<Shared>) -> Result<()> {

@@ -40,8 +40,18 @@ pub(super) async fn prepare(config: &Config, source: &Source, args: &Produce) ->
     let registry = Registry::new(&config.registry)?;
     let schema_id = registry.register(&format!("{}-value", source.topic), &source.schema_text).await?;
     let cluster = Cluster::new(&config.kafka, "read_uncommitted")?;
-    let topic = TopicSpec { name: &source.topic, partitions: args.partitions, settings: &[("cleanup.policy", "delete")] };
+    let wanted = args.partitions.or(source.partitions);
+    let topic = TopicSpec {
+        name: &source.topic,
+        partitions: wanted.unwrap_or(1),
+        replication: source.replication_factor,
+        retention: source.retention,
+        settings: &[("cleanup.policy", "delete")],
+    };
     let (partitions, created) = cluster.ensure(&topic).await?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != partitions) {
+        note!("warning: {} has {partitions} partition{}, not {wanted}: it stays as it is", source.topic, plural(partitions));
+    }
     let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let topic =
         format!("{} ({}{partitions} partition{})", source.topic, if created { "created, " } else { "" }, plural(partitions));
@@ -63,8 +73,8 @@ pub(super) fn check(args: &Produce) -> Result<()> {
     if !(args.rate.is_finite() && args.rate > 0.0) {
         return wrong(format!("--rate {}: write a number of events a second above 0", args.rate));
     }
-    if args.partitions < 1 {
-        return wrong(format!("--partitions {}: a topic has 1 at least", args.partitions));
+    if let Some(partitions) = args.partitions.filter(|count| *count < 1) {
+        return wrong(format!("--partitions {partitions}: a topic has 1 at least"));
     }
     if args.backfill.is_some_and(|span| span.0 <= 0) {
         return wrong("--backfill: write a duration longer than 0, for example 30m".into());
@@ -226,7 +236,16 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000_000;
 
     fn args() -> Produce {
-        Produce { source: None, rate: 2.0, count: None, backfill: None, from: None, max_speed: false, seed: None, partitions: 1 }
+        Produce {
+            source: None,
+            rate: 2.0,
+            count: None,
+            backfill: None,
+            from: None,
+            max_speed: false,
+            seed: None,
+            partitions: None,
+        }
     }
 
     fn times(args: &Produce, numbers: [u64; 3]) -> [i64; 3] {
@@ -267,7 +286,7 @@ mod tests {
         for wrong in [
             Produce { rate: 0.0, ..args() },
             Produce { rate: f64::NAN, ..args() },
-            Produce { partitions: 0, ..args() },
+            Produce { partitions: Some(0), ..args() },
             Produce { backfill: Some(Millis(0)), ..args() },
         ] {
             assert_eq!(check(&wrong).unwrap_err().kind, Kind::Usage);

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Context, client_config, describe, explain};
-use crate::config;
+use crate::config::{self, Millis};
 use crate::error::{Error, Kind, Result};
 
 /// How long a question to the cluster may take.
@@ -21,6 +21,11 @@ const CREATION_PAUSE: Duration = Duration::from_millis(50);
 /// How many of a client's errors are looked through for the cause behind a question that got no answer.
 const EXPLANATIONS: usize = 5;
 
+/// The replication factor by which a broker takes its own.
+const BROKERS_OWN: i32 = -1;
+/// How long a topic keeps a record, ms; less than 0: for ever.
+const RETENTION: &str = "retention.ms";
+
 /// A topic to create.
 #[derive(Debug, Clone)]
 pub struct TopicSpec<'a> {
@@ -28,7 +33,11 @@ pub struct TopicSpec<'a> {
     pub name: &'a str,
     /// How many partitions.
     pub partitions: i32,
-    /// Topic settings.
+    /// On how many brokers each record is kept; `None`: as many as the broker says.
+    pub replication: Option<i32>,
+    /// How long a record is kept, by its Kafka timestamp; `None`: as long as the broker says.
+    pub retention: Option<Millis>,
+    /// More topic settings.
     pub settings: &'a [(&'a str, &'a str)],
 }
 
@@ -179,14 +188,24 @@ impl Cluster {
         answers.elements().iter().try_for_each(|partition| partition.error().map_err(|error| self.explain(&what, &error)))
     }
 
-    /// Creates a topic unless it exists; returns how many partitions it has, and whether it was created.
+    /// Creates a topic unless it exists; returns how many partitions it has, and whether it was created. One that exists stays as it
+    /// is: a warning tells which of the settings asked for it does not have. (How many partitions it should have, only the caller knows.)
     pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(i32, bool)> {
         if let Some(partitions) = self.partitions(spec.name)? {
+            for (setting, found, wanted) in self.unlike(spec).await {
+                tracing::warn!(
+                    "topic {} has {setting} {found}, the pipeline file says {wanted}: it stays as it is; \
+                     `kafka-configs` and `kafka-reassign-partitions` change topics",
+                    spec.name
+                );
+            }
             return Ok((partitions, false));
         }
-        // -1: the broker's own replication factor (KIP-464).
-        let mut topic = NewTopic::new(spec.name, spec.partitions, TopicReplication::Fixed(-1));
-        for (name, value) in spec.settings {
+        let retention = spec.retention.map(|retention| retention.0.to_string());
+        // Without a factor, the broker's own (KIP-464).
+        let replication = spec.replication.unwrap_or(BROKERS_OWN);
+        let mut topic = NewTopic::new(spec.name, spec.partitions, TopicReplication::Fixed(replication));
+        for (name, value) in spec.settings.iter().copied().chain(retention.as_deref().map(|value| (RETENTION, value))) {
             topic = topic.set(name, value);
         }
         let what = format!("creating topic {}", spec.name);
@@ -197,6 +216,35 @@ impl Cluster {
             Some(Err((_, code))) => Err(self.explain(&what, &KafkaError::AdminOp(code))),
             _ => Ok((spec.partitions, true)),
         }
+    }
+
+    /// The settings of an existing topic that are not as asked for, each with what it is and what it should be. Looking is a service:
+    /// what a broker does not tell is left.
+    async fn unlike(&self, spec: &TopicSpec<'_>) -> Vec<(&'static str, String, String)> {
+        let mut unlike = Vec::new();
+        let wanted = spec.replication.filter(|factor| *factor != BROKERS_OWN);
+        if let (Some(wanted), Some(found)) = (wanted, self.replication(spec.name)) {
+            unlike.push(("replication_factor", found.to_string(), wanted.to_string()));
+        }
+        if let Some(wanted) = spec.retention {
+            match self.setting(spec.name, RETENTION).await {
+                Ok(Setting::Is(found)) => {
+                    let found =
+                        found.parse().map_or(found, |ms: i64| if ms < 0 { "for ever".into() } else { Millis(ms).to_string() });
+                    unlike.push(("retention", found, wanted.to_string()));
+                }
+                Ok(Setting::Untold | Setting::Unsupported) => {}
+                Err(error) => tracing::debug!("{}", error.message),
+            }
+        }
+        unlike.retain(|(_, found, wanted)| found != wanted);
+        unlike
+    }
+
+    /// The number of copies of a topic's first partition.
+    fn replication(&self, topic: &str) -> Option<usize> {
+        let metadata = self.metadata(topic).ok()?;
+        Some(metadata.topics().first()?.partitions().first()?.replicas().len())
     }
 
     /// The partitions of a topic that another instance creates at this moment: the broker knows it a little later.

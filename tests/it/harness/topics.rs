@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -131,6 +131,14 @@ impl Topics {
     pub fn ends(&self, topic: &str, isolation: Isolation) -> Vec<i64> {
         let consumer = self.consumer(isolation, "it");
         (0..self.partitions(topic)).map(|partition| high(&consumer, topic, partition)).collect()
+    }
+
+    /// A setting of a topic, as the broker tells it.
+    pub fn setting(&self, topic: &str, name: &str) -> Option<String> {
+        let resource = [ResourceSpecifier::Topic(topic)];
+        let answers = block_on(self.admin().describe_configs(&resource, &AdminOptions::new())).expect("settings");
+        let settings = answers.into_iter().next().expect("an answer").expect("a topic");
+        settings.get(name).and_then(|entry| entry.value.clone())
     }
 
     /// Creates a topic.

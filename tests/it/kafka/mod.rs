@@ -1,5 +1,6 @@
 //! Against a real Kafka and a real registry.
 
+mod created;
 mod decimals;
 mod evolution;
 mod instances;
