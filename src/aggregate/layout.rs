@@ -1,14 +1,14 @@
 //! The aggregate's columns: what is read of each record, and the records that rows become. Pure.
 //!
 //! The sink's schemas, and so its bytes, are those that Flink's SQL job writes for the same aggregate: the record is called
-//! `org.apache.flink.avro.generated.record`, key fields are plain, all others are unions with null. One type differs: the mean of
-//! decimals is a double here.
+//! `org.apache.flink.avro.generated.record`, key fields are plain, all others are unions with null. Two things differ: the mean of
+//! decimals is a double here, and a key field that may be null in the source may be null in the sink, where Flink's job would fail.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::avro::{EncodeError, Encoder, Field, FieldKind, Plan, PlanError, Scalar};
-use crate::config::{Aggregate, Function, Late, Measure};
+use crate::config::{Aggregate, Function, Late, Measure, column_name};
 use crate::engine::{self, Definition, Number, Row};
 use crate::error::{Error, Kind, Result};
 
@@ -23,7 +23,7 @@ struct Record {
 }
 
 /// A field of it.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Column {
     name: String,
     #[serde(rename = "type")]
@@ -107,8 +107,9 @@ impl Layout {
         };
         let plan = Plan::compile(source_schema, &wanted).map_err(misfit)?;
         check_time(aggregate, time, plan.kind(0))?;
-        let group_kinds: Vec<FieldKind> = (1..=aggregate.group_by.len()).map(|field| plan.kind(field)).collect();
-        let groups = group_columns(aggregate, &group_kinds)?;
+        let group_fields = &plan.fields()[1..=aggregate.group_by.len()];
+        let group_kinds: Vec<FieldKind> = group_fields.iter().map(|field| field.kind).collect();
+        let groups = group_fields.iter().map(|field| group_column(aggregate, field)).collect::<Result<Vec<_>>>()?;
         let (mut inputs, mut outputs, mut measures) = (Vec::new(), Vec::new(), Vec::new());
         for (measure, place) in aggregate.measures.iter().zip(&places) {
             let (input, output, kind) = types(aggregate, measure, place.map(|place| (place, plan.kind(place))))?;
@@ -117,17 +118,24 @@ impl Layout {
             measures.push((measure.name.clone(), kind));
         }
 
-        let columns: Vec<(String, Value)> = groups.iter().cloned().chain(window_columns()).chain(measures).collect();
-        let key_columns: Vec<usize> =
-            aggregate.key_fields().iter().filter_map(|name| columns.iter().position(|(column, _)| column == name)).collect();
-        let value_schema =
-            record(columns.iter().enumerate().map(|(place, column)| to_column(column, !key_columns.contains(&place))))?;
-        let key_schema = record(key_columns.iter().map(|place| to_column(&columns[*place], false)))?;
-        let group_schema = record(groups.iter().map(|column| to_column(column, false)))?;
+        let is_key = |name: &str| aggregate.key_fields().iter().any(|field| column_name(field) == name);
+        let rest = window_columns().into_iter().chain(measures).map(|(name, kind)| {
+            let nullable = !is_key(&name);
+            Column::new(name, kind, nullable)
+        });
+        // A group-by field that is always there is nullable all the same where it is not part of the key, as Flink has it.
+        let in_value = |group: &Column| if is_key(&group.name) { group.clone() } else { group.clone().nullable() };
+        let columns: Vec<Column> = groups.iter().map(in_value).chain(rest).collect();
+        let place = |field: &String| columns.iter().position(|column| column.name == column_name(field));
+        let key_columns: Vec<usize> = aggregate.key_fields().iter().filter_map(place).collect();
+        let key_schema = record(key_columns.iter().map(|place| columns[*place].clone()).collect())?;
+        let group_names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
+        let group_schema = record(groups)?;
+        let value_schema = record(columns)?;
         Ok(Self {
             definition: definition(aggregate),
             group: Encoder::compile(&group_schema).map_err(misfit)?,
-            group_plan: Plan::compile(&group_schema, &aggregate.group_by).map_err(misfit)?,
+            group_plan: Plan::compile(&group_schema, &group_names).map_err(misfit)?,
             key: Encoder::compile(&key_schema).map_err(misfit)?,
             value: Encoder::compile(&value_schema).map_err(misfit)?,
             wanted,
@@ -251,18 +259,16 @@ fn check_time(aggregate: &Aggregate, time: &str, kind: FieldKind) -> Result<()> 
     }
 }
 
-fn group_columns(aggregate: &Aggregate, kinds: &[FieldKind]) -> Result<Vec<(String, Value)>> {
-    let column = |(name, kind): (&String, &FieldKind)| {
-        let avro = match kind {
-            FieldKind::Str | FieldKind::Enum | FieldKind::Uuid => json!("string"),
-            FieldKind::Int => json!("int"),
-            FieldKind::Long => json!("long"),
-            FieldKind::Bool => json!("boolean"),
-            other => return Err(unfit(aggregate, name, *other, "grouped by")),
-        };
-        Ok((name.clone(), avro))
+/// A group-by field as a column: an enum is a string, and null is a group too where the source may have it.
+fn group_column(aggregate: &Aggregate, field: &Field) -> Result<Column> {
+    let kind = match field.kind {
+        FieldKind::Str | FieldKind::Enum | FieldKind::Uuid => json!("string"),
+        FieldKind::Int => json!("int"),
+        FieldKind::Long => json!("long"),
+        FieldKind::Bool => json!("boolean"),
+        other => return Err(unfit(aggregate, &field.name, other, "grouped by")),
     };
-    aggregate.group_by.iter().zip(kinds).map(column).collect()
+    Ok(Column::new(column_name(&field.name), kind, field.nullable))
 }
 
 /// What a measure takes, what it gives, and that as an Avro type; `field` is its field's place and what it holds.
@@ -297,17 +303,22 @@ fn window_columns() -> [(String, Value); 2] {
     [("window_start".into(), timestamp.clone()), ("window_end".into(), timestamp)]
 }
 
-fn to_column((name, kind): &(String, Value), nullable: bool) -> Column {
-    if nullable {
-        Column { name: name.clone(), kind: json!(["null", kind]), default: Some(Value::Null) }
-    } else {
-        Column { name: name.clone(), kind: kind.clone(), default: None }
+impl Column {
+    fn new(name: String, kind: Value, nullable: bool) -> Self {
+        if nullable {
+            Self { name, kind: json!(["null", kind]), default: Some(Value::Null) }
+        } else {
+            Self { name, kind, default: None }
+        }
+    }
+
+    fn nullable(self) -> Self {
+        if self.default.is_some() { self } else { Self::new(self.name, self.kind, true) }
     }
 }
 
-fn record(fields: impl Iterator<Item = Column>) -> Result<String> {
-    let record =
-        Record { kind: "record", name: "record", namespace: "org.apache.flink.avro.generated", fields: fields.collect() };
+fn record(fields: Vec<Column>) -> Result<String> {
+    let record = Record { kind: "record", name: "record", namespace: "org.apache.flink.avro.generated", fields };
     serde_json::to_string(&record)
         .map_err(|error| Error::new(Kind::Failed, format!("a schema cannot be written as JSON: {error}")))
 }

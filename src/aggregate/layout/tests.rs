@@ -158,3 +158,57 @@ fn another_window_is_another_identity() {
     aggregate.window = config::Millis(30_000);
     assert_ne!(one, Layout::new(&aggregate, &schema, "sale_ts").unwrap().identity());
 }
+
+/// Clicks in pages that may be null, grouped by an enum and a field of the page.
+fn clicks(key: &[&str]) -> Layout {
+    let schema = json!({"type": "record", "name": "Click", "fields": [
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["VIEW", "BUY"]}},
+        {"name": "page", "type": ["null", {"type": "record", "name": "Page", "fields": [{"name": "section", "type": "string"}]}]},
+        {"name": "sale_ts", "type": "long"}]});
+    let (mut aggregate, _) = sales();
+    aggregate.group_by = vec!["kind".into(), "page.section".into()];
+    aggregate.key = Some(key.iter().map(|name| (*name).to_owned()).collect());
+    aggregate.measures = vec![Measure { name: "clicks".into(), function: Function::Count, field: None }];
+    Layout::new(&aggregate, &schema.to_string(), "sale_ts").unwrap()
+}
+
+#[test]
+fn a_nested_field_is_a_column_and_null_is_a_group() {
+    let layout = clicks(&["page.section", "window_start"]);
+    let fields = |schema: &str| serde_json::from_str::<Value>(schema).unwrap()["fields"].clone();
+    let text = json!(["null", "string"]);
+    let timestamp = json!({"type": "long", "logicalType": "timestamp-millis"});
+    let section = json!({"name": "page_section", "type": text, "default": null});
+    assert_eq!(fields(&layout.key_schema), json!([section, {"name": "window_start", "type": timestamp}]));
+    assert_eq!(
+        fields(&layout.value_schema),
+        json!([
+            {"name": "kind", "type": text, "default": null},
+            section,
+            {"name": "window_start", "type": timestamp},
+            {"name": "window_end", "type": ["null", timestamp], "default": null},
+            {"name": "clicks", "type": ["null", "long"], "default": null},
+        ])
+    );
+    assert_eq!(fields(&clicks(&["kind"]).key_schema), json!([{"name": "kind", "type": "string"}]));
+    assert!(layout.identity().contains(" by kind, page_section of Count()"), "{}", layout.identity());
+}
+
+#[test]
+fn a_null_group_comes_out_as_null() {
+    let layout = clicks(&["page.section"]);
+    for section in [Scalar::Null, Scalar::Str("shop")] {
+        let mut group = Vec::new();
+        layout.encode_group(&[Scalar::Str("BUY"), section], &mut group).unwrap();
+        assert_eq!(layout.describe_group(&group), format!("BUY, {section}"));
+        let row = Row { start_ms: 0, end_ms: 60_000, group: group.into(), values: vec![Some(Number::Int(3))] };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        layout.encode_row(&row, &mut key, &mut value).unwrap();
+        let plan = Plan::compile(&layout.value_schema, &["kind", "page_section", "clicks"]).unwrap();
+        let mut slots = [Scalar::Null; 3];
+        plan.decode(&value, &mut slots).unwrap();
+        assert_eq!(slots, [Scalar::Str("BUY"), section, Scalar::Long(3)]);
+        assert_eq!(key, if section == Scalar::Null { vec![0] } else { vec![2, 8, b's', b'h', b'o', b'p'] });
+    }
+    assert!(layout.encode_group(&[Scalar::Null, Scalar::Null], &mut Vec::new()).is_err(), "the enum is never null");
+}
