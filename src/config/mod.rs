@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn the_other_examples_are_whole() {
+        for (file, topic) in [("config/clicks.toml", "CLICKS"), ("config/sensors.toml", "SENSORS")] {
+            let config = load(Some(Path::new(file)), &[]).unwrap();
+            assert_eq!(config.source(None).unwrap().topic, topic);
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
         let error = load(Some(Path::new("no/such.toml")), &[]).unwrap_err();
         assert_eq!(error.kind, Kind::Config);
