@@ -103,6 +103,9 @@ impl Picture {
         };
         let put_aside = self.streams.iter().map(Stream::put_aside);
         let (late, dead_letters) = put_aside.fold((0, 0), |sums, one| (sums.0 + one.0, sums.1 + one.1));
+        let open_from: Vec<_> = self.drawings.iter().map(|drawing| self.open_from(&drawing.topic, now_ms)).collect();
+        let charts =
+            self.drawings.iter_mut().zip(open_from).map(|(drawing, open_from)| drawing.draw(now_ms, open_from)).collect();
         let Subject { title, demo, broker, registry } = self.subject.clone();
         State {
             title,
@@ -126,7 +129,7 @@ impl Picture {
             left_out,
             differences,
             trouble: trouble.or_else(|| self.streams.iter().filter(|_| reading.is_none()).find_map(Stream::trouble)),
-            charts: self.drawings.iter().map(|drawing| drawing.draw(self.open_from(&drawing.topic, now_ms))).collect(),
+            charts,
         }
     }
 

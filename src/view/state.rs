@@ -116,6 +116,12 @@ pub struct Chart {
     pub datasource: String,
     /// What it shows, as SQL has it.
     pub metric: String,
+    /// The columns that it is split by.
+    pub dimensions: Vec<String>,
+    /// Whether the values of its groups come to one of all together: sums and counts do, means do not.
+    pub adds_up: bool,
+    /// Only the time from so long ago until now is shown, ms.
+    pub range: Option<i64>,
     /// What is drawn.
     #[serde(flatten)]
     pub data: Data,
@@ -126,25 +132,52 @@ pub struct Chart {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Data {
     /// Filled lines over time.
-    Area {
-        /// The length of a bucket, ms.
-        grain: i64,
-        /// Buckets are level stretches.
-        step: bool,
-        /// Series upon series.
-        stack: bool,
-        /// The start of each bucket, without holes.
-        times: Vec<i64>,
-        /// One value a bucket in each.
-        series: Vec<Series>,
-        /// From here on, events are still to come.
-        open_from: Option<i64>,
-    },
+    Area(OverTime),
+    /// Lines over time.
+    Line(OverTime),
+    /// Bars over time.
+    Bar(OverTime),
     /// A circle cut in shares.
     Pie {
         /// The shares, the largest first.
         slices: Vec<Slice>,
     },
+    /// One number.
+    BigNumber {
+        /// The metric over everything.
+        value: Option<f64>,
+    },
+    /// A row for each group.
+    Table {
+        /// The rows, the greatest value first.
+        rows: Vec<Row>,
+        /// How many groups more there are.
+        more: usize,
+        /// The metric over all records of groups that were too many to tell apart.
+        others: Option<f64>,
+    },
+    /// Nothing: this page cannot draw it.
+    None {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Values by time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverTime {
+    /// The length of a bucket, ms.
+    pub grain: i64,
+    /// Buckets are level stretches.
+    pub step: bool,
+    /// Series upon series.
+    pub stack: bool,
+    /// The start of each bucket, without holes.
+    pub times: Vec<i64>,
+    /// One value a bucket in each.
+    pub series: Vec<Series>,
+    /// From here on, events are still to come.
+    pub open_from: Option<i64>,
 }
 
 /// A line of a chart.
@@ -167,4 +200,13 @@ pub struct Slice {
     pub color: Option<String>,
     /// Its size.
     pub value: f64,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The dimensions' values.
+    pub cells: Vec<String>,
+    /// The metric.
+    pub value: Option<f64>,
 }

@@ -1,15 +1,12 @@
 // The charts: a card each, laid out as the dashboard is, drawn by Plotly. What each kind draws is in kinds.js.
 
-import { clock, day, moment, number, period, span } from './format.js';
-import { KINDS, NAMED, colorOf, named, seen, theme } from './kinds.js';
+import { clock, day, lasting, moment, named, number, period } from './format.js';
+import { KINDS, MODES, NAMED, PLAIN, colorOf, level, modeOf, seen, theme } from './kinds.js';
 import { make } from './make.js';
 import { table } from './table.js';
 
 const root = document.documentElement;
 const board = document.getElementById('charts');
-
-/** The ways to draw series over time. */
-const MODES = { lines: 'Lines', stack: 'Stack', share: 'Share' };
 
 /** Plotly's own controls are off: the page has its own, which the keyboard reaches too. */
 const CONFIG = { displayModeBar: false, showTips: false, responsive: false, doubleClick: false, showAxisDragHandles: false };
@@ -24,7 +21,7 @@ function segments(card) {
   const box = make('div', 'segments');
   box.setAttribute('role', 'group');
   box.setAttribute('aria-label', 'How the series are drawn');
-  for (const [mode, name] of Object.entries(MODES)) {
+  for (const [mode, name] of Object.entries(MODES[card.chart.kind])) {
     const button = make('button', '', name);
     button.type = 'button';
     button.addEventListener('click', () => {
@@ -37,39 +34,64 @@ function segments(card) {
   return box;
 }
 
+/** The place that the chart is drawn in: a picture, a table to scroll, or a large figure. */
+function stage(card, name) {
+  const { chart } = card;
+  card.stage = make('div', 'stage');
+  card.plot = make('div', chart.kind === 'big-number' ? 'number' : chart.kind === 'table' ? 'scroll' : 'plot');
+  if (chart.kind === 'table') scrolls(card.plot, name);
+  else if (!PLAIN.includes(chart.kind)) card.plot.setAttribute('role', 'img');
+  card.message = make('p', 'message');
+  card.stage.append(card.plot, card.message);
+  if (!chart.times) return;
+  card.readout = make('div', 'readout');
+  card.band = make('div', 'band');
+  card.reset = make('button', 'button reset', 'Whole time');
+  card.reset.type = 'button';
+  card.reset.addEventListener('click', () => zoom(card, null));
+  card.stage.append(card.band, card.readout, card.reset);
+  point(card);
+}
+
+/** Something that scrolls must be reached by the keyboard. */
+function scrolls(place, name) {
+  place.tabIndex = 0;
+  place.setAttribute('role', 'region');
+  place.setAttribute('aria-label', name);
+}
+
+/** The table behind a chart. */
+function behind(card) {
+  card.table = make('details', 'table');
+  const rows = make('div', 'scroll');
+  scrolls(rows, `${card.chart.title}, data`);
+  card.table.append(make('summary', '', 'Data as a table'), rows);
+  card.table.addEventListener('toggle', () => table(card));
+  return card.table;
+}
+
 function build(chart, index) {
   // What the reader chose, then what was drawn and where the readout stands.
-  const card = { chart, mode: chart.stack ? 'stack' : 'lines', zoom: null, hidden: new Set(), drawn: '', at: null };
-  card.box = make('section', `card chart ${chart.kind === 'pie' ? 'pie' : ''}`);
+  const card = { chart, mode: modeOf(chart), zoom: null, hidden: new Set(), drawn: '', at: null };
+  card.box = make('section', 'card chart');
+  card.box.dataset.kind = chart.kind;
   const name = make('h3', '', chart.title);
   name.id = `chart-${index}`;
   card.box.setAttribute('aria-labelledby', name.id);
   card.head = make('div', 'head');
-  card.head.append(name, make('p', 'metric'));
-  if (chart.kind === 'area') card.head.append(segments(card));
-  card.reset = make('button', 'button reset', 'Whole time');
-  card.reset.type = 'button';
-  card.reset.addEventListener('click', () => zoom(card, null));
-  card.stage = make('div', 'stage');
-  card.plot = make('div', 'plot');
-  card.plot.setAttribute('role', 'img');
-  card.message = make('p', 'message');
-  card.readout = make('div', 'readout');
-  card.band = make('div', 'band');
-  card.stage.append(card.plot, card.message, card.band, card.readout, card.reset);
+  card.metric = make('p', 'metric');
+  card.head.append(name);
+  if (chart.kind !== 'big-number') card.head.append(card.metric);
+  // Only what adds up can be stacked or shared.
+  if (MODES[chart.kind] && chart.adds_up && chart.dimensions.length) card.head.append(segments(card));
+  stage(card, `${chart.title}, table`);
+  if (chart.kind === 'big-number') card.stage.append(card.metric);
   card.legend = make('ul', 'legend');
   card.note = make('p', 'note');
-  card.table = make('details', 'table');
-  const rows = make('div', 'scroll');
-  rows.tabIndex = 0;
-  rows.setAttribute('role', 'region');
-  rows.setAttribute('aria-label', `${chart.title}, data`);
-  card.table.append(make('summary', '', 'Data as a table'), rows);
-  card.table.addEventListener('toggle', () => table(card));
   card.foot = make('div', 'under');
-  card.foot.append(card.legend, card.note, card.table);
+  card.foot.append(card.legend, card.note);
+  if (!PLAIN.includes(chart.kind) && !chart.why) card.foot.append(behind(card));
   card.box.append(card.head, card.stage, card.foot);
-  if (chart.times) point(card);
   return card;
 }
 
@@ -109,52 +131,57 @@ function describe(card) {
   const { chart } = card;
   if (!chart.times?.length) return `${chart.title}: ${chart.metric}. The table below has the figures.`;
   const { range } = seen(card);
-  const names = chart.series.slice(0, NAMED).map(named).join(', ');
-  const each = period(chart.grain) === 'window' ? span(chart.grain) : period(chart.grain);
+  const names = chart.dimensions.length ? `, by ${chart.series.slice(0, NAMED).map(named).join(', ')}` : '';
+  const each = period(chart.grain) === 'window' ? lasting(chart.grain) : period(chart.grain);
   const [from, to] = range.map((time) => moment(time, chart.grain));
-  return `${chart.title}: ${chart.metric} for each ${each} from ${from} to ${to}, by ${names}. `
+  return `${chart.title}: ${chart.metric} for each ${each} from ${from} to ${to}${names}. `
     + 'The table below has the figures; the arrow keys show single ones.';
 }
 
 function heads(card, figure) {
   const { chart } = card;
-  const metric = card.head.querySelector('.metric');
-  metric.title = metric.textContent = `${chart.metric ?? ''}${chart.datasource ? ` of ${chart.datasource}` : ''}`;
+  const range = chart.range ? `, last ${lasting(chart.range)}` : '';
+  card.metric.title = card.metric.textContent = `${chart.metric} of ${chart.datasource}${range}`;
   for (const button of card.head.querySelectorAll('[data-mode]')) {
     button.setAttribute('aria-pressed', String(button.dataset.mode === card.mode));
   }
-  card.reset.hidden = !card.zoom;
+  if (card.reset) card.reset.hidden = !card.zoom;
   card.note.textContent = figure?.note ?? '';
-  card.plot.setAttribute('aria-label', describe(card));
+  if (card.plot.getAttribute('role') === 'img') card.plot.setAttribute('aria-label', describe(card));
 }
 
 function missing(card) {
   const { chart } = card;
+  if (chart.why) return `This page cannot draw this chart: ${chart.why}.`;
   if (!KINDS[chart.kind]) return `This page cannot draw "${chart.kind}" charts yet. Its data is in the table.`;
-  if (!window.Plotly) return window.plotlyFailed ? 'The chart library did not load. The data is in the table.' : 'Loading';
-  return card.hidden.size ? 'All groups are hidden.' : 'No data yet.';
+  if (!window.Plotly && !PLAIN.includes(chart.kind)) {
+    return window.plotlyFailed ? 'The chart library did not load. The data is in the table.' : 'Loading';
+  }
+  if (card.hidden.size) return 'All groups are hidden.';
+  return chart.range ? `Nothing in the last ${lasting(chart.range)}.` : 'No data yet.';
 }
 
 function draw(card) {
   const { chart } = card;
   const wears = theme();
   card.size = { width: card.plot.clientWidth, height: card.plot.clientHeight };
-  card.whole = chart.times?.length ? whole(chart.grain) : null;
+  card.whole = chart.times?.length ? whole(chart) : null;
   const { mode, size, whole: time } = card;
   const key = JSON.stringify([chart, mode, card.zoom, [...card.hidden], size, time, wears.card, Boolean(window.Plotly)]);
   if (key === card.drawn || !size.width) return;
   card.drawn = key;
   const kind = KINDS[chart.kind];
   const figure = kind ? kind(card, wears) : null;
-  const drawable = Boolean(figure && window.Plotly);
+  const drawable = Boolean(figure && (figure.fill || window.Plotly));
   card.message.textContent = drawable ? '' : missing(card);
   card.plot.style.visibility = drawable ? '' : 'hidden';
   card.figure = drawable ? figure : null;
-  if (drawable) react(card, figure, wears);
+  if (figure?.fill) figure.fill(card.plot);
+  else if (drawable) react(card, figure, wears);
   heads(card, figure);
-  legend(card, figure?.groups ?? chart.series ?? chart.slices ?? [], wears);
+  legend(card, chart.dimensions.length ? figure?.groups ?? chart.series ?? chart.slices ?? [] : [], wears);
   table(card);
-  read(card);
+  if (card.readout) read(card);
   root.dataset.drawn = String(cards.filter((one) => one.figure).length);
 }
 
@@ -184,7 +211,7 @@ function point(card) {
     const axis = card.plot._fullLayout?.xaxis;
     const inside = axis && event.clientX - card.plot.getBoundingClientRect().left - axis._offset;
     if (!axis || inside < 0 || inside > axis._length) return null;
-    const pointed = axis.p2c(inside) + (card.chart.step ? 0 : card.chart.grain / 2);
+    const pointed = axis.p2c(inside) + (level(card.chart) ? 0 : card.chart.grain / 2);
     return card.chart.times.findLast((time) => time <= pointed && pointed < time + card.chart.grain) ?? null;
   };
   card.stage.addEventListener('pointermove', (event) => { card.at = at(event); read(card); });
@@ -223,7 +250,7 @@ function read(card) {
   const wears = theme();
   const from = chart.times[at];
   const open = chart.open_from !== null && chart.open_from !== undefined && from >= chart.open_from;
-  const until = chart.step ? ` – ${chart.grain < 86_400_000 ? clock(from + chart.grain, chart.grain) : day(from + chart.grain)}` : '';
+  const until = level(chart) ? ` – ${chart.grain < 86_400_000 ? clock(from + chart.grain, chart.grain) : day(from + chart.grain)}` : '';
   const series = chart.series.filter((one) => !card.hidden.has(one.name)).reverse();
   const sum = series.reduce((all, one) => all + (one.values[at] ?? 0), 0);
   const share = (value) => (card.mode === 'share' && sum && value !== null ? ` (${((value / sum) * 100).toFixed(1)}%)` : '');
@@ -231,14 +258,14 @@ function read(card) {
   const lines = most.map((one) => line(named(one), number(one.values[at]) + share(one.values[at]), colorOf(one, wears)));
   if (series.length > most.length) lines.push(line(`and ${series.length - most.length} more`, '', ''));
   const when = make('p', 'when', `${moment(from, chart.grain)}${until}${open ? ' · open' : ''}`);
-  card.readout.replaceChildren(when, ...lines, line('Total', number(sum), ''));
+  card.readout.replaceChildren(when, ...lines, ...(chart.adds_up && chart.dimensions.length ? [line('Total', number(sum), '')] : []));
   place(card, axis, from);
 }
 
 /** The band over the bucket, and the readout beside it, on the side that has room. */
 function place(card, axis, from) {
   const left = axis._offset + Math.max(0, axis.c2p(from));
-  const right = axis._offset + Math.min(axis._length, axis.c2p(from + (card.chart.step ? card.chart.grain : 0)));
+  const right = axis._offset + Math.min(axis._length, axis.c2p(from + (level(card.chart) ? card.chart.grain : 0)));
   const size = card.plot._fullLayout._size;
   Object.assign(card.band.style, { left: `${left}px`, width: `${Math.max(1, right - left)}px`, top: `${size.t}px`, height: `${size.h}px` });
   const width = card.readout.offsetWidth;
@@ -248,10 +275,11 @@ function place(card, axis, from) {
 
 // ---- The board
 
-/** From the first to the last time of all charts with this grain: the same minutes stand under each other. */
-function whole(grain) {
-  const alike = cards.map((card) => card.chart).filter((chart) => chart.times?.length && chart.grain === grain);
-  const ends = alike.map((chart) => chart.times.at(-1) + (chart.step ? grain : 0));
+/** From the first to the last time of all charts with this grain and range: the same minutes stand under each other. */
+function whole({ grain, range }) {
+  const isAlike = (chart) => chart.times?.length && chart.grain === grain && chart.range === range;
+  const alike = cards.map((card) => card.chart).filter(isAlike);
+  const ends = alike.map((chart) => chart.times.at(-1) + (level(chart) ? grain : 0));
   return [Math.min(...alike.map((chart) => chart.times[0])), Math.max(...ends)];
 }
 
@@ -265,7 +293,7 @@ function rebuild(charts) {
     filled.set(line, from + width);
     card.box.style.setProperty('--row', String(line + 1));
     card.box.style.setProperty('--column', `${from} / span ${width}`);
-    if (!KINDS[card.chart.kind]) card.table.open = true;
+    if (!KINDS[card.chart.kind] && card.table) card.table.open = true;
   });
   board.replaceChildren(...cards.map((card) => card.box));
   cards.forEach((card) => sizes.observe(card.stage));
@@ -275,10 +303,13 @@ const sizes = new ResizeObserver(() => requestAnimationFrame(() => cards.forEach
 
 /** Puts the charts of a state onto the page. The cards stay as long as the dashboard has the same ones. */
 export function show(charts) {
-  const now = JSON.stringify(charts.map(({ title, kind, row: line, width }) => [title, kind, line, width]));
+  const now = JSON.stringify(charts.map((chart) => [chart.title, chart.kind, chart.row, chart.width, chart.dimensions, chart.adds_up]));
   if (now !== layout) {
     layout = now;
     rebuild(charts);
+  }
+  for (const chart of charts) {
+    for (const group of chart.series ?? chart.slices ?? []) group.of = chart.dimensions.join(', ');
   }
   cards.forEach((card, index) => { card.chart = charts[index]; });
   cards.forEach(draw);
@@ -289,5 +320,5 @@ const library = document.getElementById('plotly');
 library.addEventListener('load', () => cards.forEach(draw));
 library.addEventListener('error', () => {
   window.plotlyFailed = true;
-  cards.forEach((card) => { card.drawn = ''; card.table.open = true; draw(card); });
+  cards.forEach((card) => { card.drawn = ''; if (card.table) card.table.open = true; draw(card); });
 });

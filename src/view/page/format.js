@@ -3,13 +3,15 @@
 const THIN = '\u202f';
 const DAY = 86_400_000;
 const plain = new Intl.NumberFormat('en-US', { maximumFractionDigits: 2 });
+const small = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 const two = (number) => String(number).padStart(2, '0');
 
 /** 1234567.5 as "1 234 567.5", with thin spaces; nothing as a dash. */
 export function number(value) {
-  return value === null || value === undefined ? '–' : plain.format(value).replaceAll(',', THIN);
+  if (value === null || value === undefined) return '–';
+  return (Math.abs(value) < 1 ? small : plain).format(value).replaceAll(',', THIN);
 }
 
 /** Digits in a text, which may be more than a number can hold, parted in threes. */
@@ -24,6 +26,12 @@ export function digits(text) {
 export function count(value, one, many = `${one}s`) {
   return `${number(value)} ${value === 1 ? one : many}`;
 }
+
+/** A value that can be an empty text. */
+export const worded = (text) => (text === '' ? '(empty)' : text);
+
+/** The name of a group. */
+export const named = (group) => worded(group.name);
 
 /** The day, as "22 Nov". */
 export function day(time) {
@@ -50,6 +58,13 @@ export function span(milliseconds) {
   if (days) return `${number(days)} d ${hours} h`;
   if (hours) return `${hours} h ${minutes} min`;
   return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+/** A length of time that somebody chose: "90 d", "1 h 30 min", "10 s". */
+export function lasting(milliseconds) {
+  const seconds = Math.round(milliseconds / 1000);
+  const units = [[Math.floor(seconds / 86_400), 'd'], [Math.floor(seconds / 3600) % 24, 'h'], [Math.floor(seconds / 60) % 60, 'min'], [seconds % 60, 's']];
+  return units.filter(([many]) => many).map(([many, unit]) => `${number(many)} ${unit}`).join(' ') || `${number(milliseconds)} ms`;
 }
 
 /** What people call a window of this length. */
