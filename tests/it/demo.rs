@@ -1,6 +1,6 @@
 //! `pipeline demo`, and its page as a person sees it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -180,4 +180,96 @@ fn its_page_is_full_at_once_moves_and_turns_red() {
     wait_for("the page to say so", LIMIT, || {
         (browser.eval("document.documentElement.dataset.connection") == "lost").then_some(())
     });
+}
+
+/// A pipeline file with one chart of each kind at least.
+fn every_kind() -> PathBuf {
+    let (root, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")), Path::new(env!("CARGO_TARGET_TMPDIR")).join("kinds"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(root.join("config/sales.avsc"), folder.join("sales.avsc")).unwrap();
+    let whole = std::fs::read_to_string(root.join("config/pipeline.toml")).unwrap();
+    let (line, _) = whole.split_once("# ---- What Superset shows").expect("the charts are last");
+    let file = folder.join("pipeline.toml");
+    // Written aside and renamed: another test may be reading it.
+    let aside = folder.join(format!("{:?}.toml", std::thread::current().id()));
+    std::fs::write(&aside, format!("{line}{}", include_str!("demo/kinds.toml"))).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    file
+}
+
+#[test]
+fn each_kind_of_chart_shows_the_same_sales() {
+    let file = every_kind();
+    let demo = Demo::start(&["--config", file.to_str().unwrap()]);
+    let state = demo.wait_for_the_proof();
+    let chart = |title: &str| state["charts"].as_array().unwrap().iter().find(|chart| chart["title"] == title).unwrap();
+    let sum = |values: &mut dyn Iterator<Item = &Value>| values.filter_map(Value::as_f64).sum::<f64>();
+    let over_time = |title: &str| {
+        let series = chart(title)["series"].as_array().unwrap();
+        sum(&mut series.iter().flat_map(|one| one["values"].as_array().unwrap()))
+    };
+
+    let events = state["events"].as_f64().unwrap();
+    assert_eq!(chart("Sales")["value"].as_f64(), Some(events));
+    assert_eq!(over_time("Sales in five minutes"), events);
+    let turnover = chart("Turnover")["value"].as_f64().unwrap();
+    let rows = chart("Stores")["rows"].as_array().unwrap();
+    assert_eq!(sum(&mut rows.iter().map(|row| &row["value"])), turnover);
+    assert_eq!(rows.iter().map(|row| row["cells"].as_array().unwrap().len()).collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(rows[0]["value"].as_f64() >= rows[2]["value"].as_f64(), "{rows:?}");
+
+    // Sales are between 100 and 1000 each, evenly, and one a second.
+    let mean = chart("Mean sale")["value"].as_f64().unwrap();
+    assert!((450.0..650.0).contains(&mean), "{mean}");
+    let hour = sum(&mut chart("Shares of the last hour")["slices"].as_array().unwrap().iter().map(|slice| &slice["value"]));
+    assert!((0.4..0.62).contains(&(hour / turnover)), "{hour} of {turnover} in an hour of two");
+    let half = over_time("All sales");
+    assert!((0.2..0.33).contains(&(half / turnover)), "{half} of {turnover} in half an hour of two hours");
+}
+
+#[test]
+#[ignore = "needs tests/stack/install --browser"]
+fn its_page_draws_each_kind_of_chart() {
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
+    std::fs::create_dir_all(&pictures).unwrap();
+    let file = every_kind();
+    let demo = Demo::start(&["--config", file.to_str().unwrap()]);
+    demo.wait_for_the_proof();
+    let browser = Browser::start();
+    browser.open(&demo.page);
+    let all = demo.state()["charts"].as_array().unwrap().len().to_string();
+    for (width, height, theme) in LOOKS {
+        browser.wear(width, height, theme);
+        wait_for("all charts, none of them too wide", LIMIT, || {
+            let wide = browser.eval("document.documentElement.scrollWidth").as_u64()?;
+            (wide <= u64::from(width) && browser.eval("document.documentElement.dataset.drawn") == all.as_str()).then_some(())
+        });
+        browser.screenshot(&pictures.join(format!("kinds-{width}-{theme}.png")));
+    }
+
+    let count = |selector: &str| browser.eval(&format!("document.querySelectorAll('{selector}').length"));
+    for (selector, expected) in [
+        ("[data-kind=line] .scatterlayer .trace", 4),
+        ("[data-kind=bar] .barlayer .trace", 6),
+        ("[data-kind=area] .scatterlayer .trace", 3),
+        ("[data-kind=pie] .slice", 3),
+        ("[data-kind=table] tbody tr", 3),
+        ("[data-kind=table] [role=region][tabindex][aria-label]", 1),
+        (".plot:not([aria-label])", 0),
+        // Only amounts can be put on each other.
+        (".segments", 2),
+        ("details", 6),
+    ] {
+        assert_eq!(count(selector), expected, "{selector}");
+    }
+    // Both are of one state.
+    let numbers =
+        "[document.getElementById('events').textContent, document.querySelector('[data-kind=big-number] .number').textContent]";
+    let shown = browser.eval(numbers);
+    assert_eq!(shown[0], shown[1]);
+    // By the keyboard: the last bucket's figures.
+    let key = "document.querySelector('[data-kind=bar] .plot').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}))";
+    browser.eval(key);
+    assert_eq!(count("[data-kind=bar] .readout:not([hidden]) .value"), 4, "three stores and their sum");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
