@@ -334,12 +334,15 @@ function table(card) {
   return {
     groups: [],
     note: some + rest,
-    fill: (place) => fill(place, {
-      caption: `${title}: ${metric}`,
-      heads: [...dimensions.map((name) => ({ name })), { name: metric, isFigure: true }],
-      rows: rows.map((row) => [...row.cells.map(worded), number(row.value)]),
-      // Amounts can be compared by their length.
-      shares: addsUp && most > 0 ? rows.map((row) => Math.max(0, row.value ?? 0) / most) : null,
-    }),
+    fill(place) {
+      place.style.setProperty('--names', String(dimensions.length));
+      fill(place, {
+        caption: `${title}: ${metric}`,
+        heads: [...dimensions.map((name) => ({ name })), { name: metric, isFigure: true }],
+        rows: rows.map((row) => [...row.cells.map(worded), number(row.value)]),
+        // Amounts can be compared by their length.
+        shares: addsUp && most > 0 ? rows.map((row) => Math.max(0, row.value ?? 0) / most) : null,
+      });
+    },
   };
 }

@@ -49,7 +49,8 @@ export function fill(place, { caption, heads, rows, shares }) {
     place.dataset.shape = shape;
     const [whole, head, body] = [make('table'), make('thead'), make('tbody')];
     whole.append(make('caption', 'unseen', caption), head, body);
-    head.append(row(heads.map((one) => one.name), heads, true));
+    // A long name may be broken where its words end.
+    head.append(row(heads.map((one) => one.name.replaceAll('_', '_\u200b')), heads, true));
     body.append(...rows.map((texts) => row(texts, heads, false)));
     place.replaceChildren(whole);
   }
