@@ -6,7 +6,7 @@ use crate::config::{Config, Secret};
 use crate::error::{Error, Kind, Result};
 
 /// What Superset shows, and takes, in place of a stored password.
-const MASK: &str = "XXXXXXXXXX";
+pub const MASK: &str = "XXXXXXXXXX";
 
 /// A connection to Druid. The password is apart from the address, as it is in Superset's own import.
 #[derive(Debug, Clone)]

@@ -10,10 +10,12 @@ use uuid::Uuid;
 use super::address::Address;
 use super::chart;
 use super::columns::{self, Column, TIME, Type};
+use super::filters;
 use super::ids::{self, Kind};
 use super::layout;
 use crate::config::{Chart, Config, Dashboard, Datasource};
 use crate::error::{self, Error, Result};
+use crate::plan;
 
 /// Druid's schema of datasources.
 pub const SCHEMA: &str = "druid";
@@ -46,7 +48,37 @@ pub fn desired(config: &Config) -> Result<Vec<Asset>> {
         assets.push(self::chart(config, chart)?);
     }
     assets.extend(config.dashboard.iter().map(|one| dashboard(config, one)));
+    assets.iter().try_for_each(fits)?;
     Ok(assets)
+}
+
+/// The same objects without their settings: what makes them ours is enough to remove them.
+pub fn bare(config: &Config) -> Vec<Asset> {
+    let asset = |kind, key: &str, name: String| Asset { kind, name, uuid: uuid_of(config, kind, key), settings: Value::Null };
+    let datasets = config.datasources.iter().map(|one| asset(Kind::Dataset, &one.name, dataset_name(&one.name)));
+    let charts = config.charts.iter().map(|one| asset(Kind::Chart, &one.title, one.title.clone()));
+    let dashboards = config.dashboard.iter().map(|one| asset(Kind::Dashboard, &one.slug, one.title.clone()));
+    let database = asset(Kind::Database, SCHEMA, database_name(config));
+    std::iter::once(database).chain(datasets).chain(charts).chain(dashboards).collect()
+}
+
+/// Superset says of a name that is too long only that the import failed.
+fn fits(asset: &Asset) -> Result<()> {
+    for (setting, longest) in
+        [("database_name", 250), ("table_name", 250), ("slice_name", 250), ("slug", 255), ("dashboard_title", 500)]
+    {
+        let length = asset.settings[setting].as_str().map_or(0, |text| text.chars().count());
+        if length > longest {
+            let what = format!("the {} `{}` has a {setting} of {length} characters", asset.kind, plan::shown(&json!(asset.name)));
+            return Err(Error::new(error::Kind::Config, format!("{what}; Superset takes {longest} at most")));
+        }
+    }
+    Ok(())
+}
+
+/// A dataset as a person calls it.
+pub fn dataset_name(table: &str) -> String {
+    format!("{SCHEMA}.{table}")
 }
 
 /// The name of the connection to Druid. The pipeline's name is in it, so that nobody else's connection is in the way.
@@ -80,7 +112,7 @@ fn dataset(config: &Config, datasource: &Datasource) -> Result<Asset> {
     });
     Ok(Asset {
         kind: Kind::Dataset,
-        name: format!("{SCHEMA}.{}", datasource.name),
+        name: dataset_name(&datasource.name),
         uuid: uuid_of(config, Kind::Dataset, &datasource.name),
         settings,
     })
@@ -113,13 +145,14 @@ fn dashboard(config: &Config, dashboard: &Dashboard) -> Asset {
         "slug": dashboard.slug,
         "published": true,
         "charts": charts_on(dashboard),
-        "position": layout::position(&config.name, dashboard),
+        "position": layout::position(config, dashboard),
         "metadata": {
             "refresh_frequency": dashboard.refresh.0 / 1000,
             // All charts at once: twins that are refreshed one after the other differ for a moment.
             "stagger_refresh": false,
             "color_scheme": chart::PALETTE,
             "label_colors": dashboard.colors,
+            "native_filter_configuration": filters::configuration(&config.name, dashboard),
         },
     });
     Asset {

@@ -9,6 +9,7 @@ use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::assets::Asset;
+use super::found::Found;
 use super::ids::Kind;
 use crate::error::{self, Error, Result};
 
@@ -29,7 +30,7 @@ pub fn path(asset: &Asset) -> String {
 }
 
 /// The content of an object's file.
-fn content(asset: &Asset) -> Value {
+fn content(asset: &Asset, found: Option<&Found>) -> Value {
     let mut content = asset.settings.clone();
     content["uuid"] = json!(asset.uuid.to_string());
     content["version"] = json!(VERSION);
@@ -40,8 +41,9 @@ fn content(asset: &Asset) -> Value {
             content["extra"] = json!({});
         }
         Kind::Dataset => {
-            content["columns"] = columns_as_list(&content["columns"]);
-            content["metrics"] = json!([]);
+            let added = found.map(|found| found.added.clone()).unwrap_or_default();
+            content["columns"] = columns_as_list(&content["columns"], added.columns);
+            content["metrics"] = json!(added.metrics);
         }
         Kind::Chart => content["query_context"] = json!(content["query_context"].to_string()),
         Kind::Dashboard => {
@@ -56,13 +58,17 @@ fn take(content: &mut Value, key: &str) -> Value {
     content.as_object_mut().and_then(|content| content.remove(key)).unwrap_or_default()
 }
 
-fn columns_as_list(columns: &Value) -> Value {
+/// Our columns, and those that users added.
+fn columns_as_list(columns: &Value, added: Vec<Value>) -> Value {
     let named = |(name, settings): (&String, &Value)| {
         let mut column = settings.clone();
         column["column_name"] = json!(name);
         column
     };
-    columns.as_object().into_iter().flatten().map(named).collect()
+    let ours = columns.as_object().into_iter().flatten().map(named);
+    let theirs =
+        added.into_iter().filter(|column| column["column_name"].as_str().is_some_and(|name| columns.get(name).is_none()));
+    ours.chain(theirs).collect()
 }
 
 /// The import finds charts by uuid and writes their numbers here, but wants a place to write to.
@@ -74,20 +80,30 @@ fn number_charts(position: &mut Value) {
     }
 }
 
-/// The zip for Superset's import.
-pub fn zip(assets: &[Asset]) -> Result<Vec<u8>> {
-    let metadata = json!({ "version": VERSION, "type": "assets" });
-    let files =
-        std::iter::once(("metadata.yaml".to_owned(), metadata)).chain(assets.iter().map(|asset| (path(asset), content(asset))));
-    let failed = |why: String| Error::new(error::Kind::Failed, format!("cannot pack what Superset shall import: {why}"));
+/// The zip for Superset's import of objects, some of which were found there.
+pub fn zip(assets: &[Asset], found: &[Option<Found>]) -> Result<Vec<u8>> {
+    let files = assets.iter().enumerate().map(|(index, asset)| {
+        let found = found.get(index).and_then(Option::as_ref);
+        let text = serde_json::to_string_pretty(&content(asset, found)).map_err(|error| cannot_pack(&error))?;
+        Ok((path(asset), text))
+    });
+    pack(files.collect::<Result<Vec<_>>>()?)
+}
+
+/// The zip of some files, with the one beside them that says what they are.
+pub fn pack(files: impl IntoIterator<Item = (String, String)>) -> Result<Vec<u8>> {
+    let metadata = json!({ "version": VERSION, "type": "assets" }).to_string();
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    for (path, content) in files {
-        zip.start_file(format!("{ROOT}/{path}"), stored).map_err(|error| failed(error.to_string()))?;
-        let text = serde_json::to_vec_pretty(&content).map_err(|error| failed(error.to_string()))?;
-        zip.write_all(&text).map_err(|error| failed(error.to_string()))?;
+    for (path, text) in std::iter::once(("metadata.yaml".to_owned(), metadata)).chain(files) {
+        zip.start_file(format!("{ROOT}/{path}"), stored).map_err(|error| cannot_pack(&error))?;
+        zip.write_all(text.as_bytes()).map_err(|error| cannot_pack(&error))?;
     }
-    Ok(zip.finish().map_err(|error| failed(error.to_string()))?.into_inner())
+    Ok(zip.finish().map_err(|error| cannot_pack(&error))?.into_inner())
+}
+
+fn cannot_pack(error: &dyn std::error::Error) -> Error {
+    Error::new(error::Kind::Failed, format!("cannot pack what Superset shall import: {error}"))
 }
 
 #[cfg(test)]
@@ -97,7 +113,7 @@ mod tests {
     use crate::superset::testing::sales;
 
     fn contents() -> Vec<Value> {
-        desired(&sales()).unwrap().iter().map(content).collect()
+        desired(&sales()).unwrap().iter().map(|asset| content(asset, None)).collect()
     }
 
     #[test]
@@ -123,10 +139,28 @@ mod tests {
     #[test]
     fn the_zip_is_the_same_every_time() {
         let assets = desired(&sales()).unwrap();
-        let packed = zip(&assets).unwrap();
-        assert_eq!(packed, zip(&assets).unwrap());
+        let packed = zip(&assets, &[]).unwrap();
+        assert_eq!(packed, zip(&assets, &[]).unwrap());
         let names: Vec<String> = zip::ZipArchive::new(Cursor::new(packed)).unwrap().file_names().map(Into::into).collect();
         assert_eq!(names.len(), 8);
         assert!(names.contains(&"pipeline/metadata.yaml".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn what_users_added_to_a_dataset_stays() {
+        let said = json!({
+            "id": 4,
+            "metrics": [{"id": 1, "metric_name": "total", "expression": "SUM(sale_amount)", "currency": null}],
+            "columns": [{"column_name": "half", "expression": "sale_amount / 2", "type": "LONG"}, {"column_name": "store_id", "type": "LONG"}],
+        });
+        let found = crate::superset::found::read(Kind::Dataset, &said);
+        let content = content(&desired(&sales()).unwrap()[1], found.as_ref());
+        assert_eq!(content["metrics"], json!([{"metric_name": "total", "expression": "SUM(sale_amount)"}]));
+        let columns: Vec<String> =
+            content["columns"].as_array().unwrap().iter().map(|one| format!("{} {}", one["column_name"], one["type"])).collect();
+        assert_eq!(
+            columns,
+            [r#""__time" "TIMESTAMP""#, r#""sale_amount" "LONG""#, r#""store_id" "VARCHAR""#, r#""half" "LONG""#]
+        );
     }
 }

@@ -11,6 +11,8 @@ use crate::error::{Error, Kind, Result};
 pub const PALETTE: &str = "supersetColors";
 /// How strongly areas are filled.
 const OPACITY: f64 = 0.2;
+const MINUTE: Millis = Millis(60_000);
+const QUARTER_DAY: Millis = Millis(21_600_000);
 
 /// The buckets that Superset can cut Druid's time into. Months and years have no length.
 const GRAINS: [(i64, &str); 12] = [
@@ -43,30 +45,53 @@ pub fn viz_type(kind: ChartKind) -> &'static str {
 /// The settings of the chart's editor.
 pub fn params(chart: &Chart) -> Result<Value> {
     let mut params = match chart.kind {
-        ChartKind::Area | ChartKind::Line | ChartKind::Bar => area(chart, time_grain(chart)?),
-        ChartKind::Pie | ChartKind::BigNumber | ChartKind::Table => pie(chart),
+        ChartKind::Area | ChartKind::Line | ChartKind::Bar => over_time(chart)?,
+        ChartKind::Pie => pie(chart),
+        ChartKind::BigNumber => big_number(chart),
+        ChartKind::Table => table(chart),
     };
-    for (key, value) in [
-        ("viz_type", json!(viz_type(chart.kind))),
-        ("groupby", json!(chart.group_by)),
-        ("adhoc_filters", json!([any_time()])),
-        ("row_limit", json!(chart.row_limit)),
-        ("color_scheme", json!(PALETTE)),
-        ("show_legend", json!(true)),
-        ("legendType", json!("scroll")),
-        ("legendOrientation", json!("bottom")),
-        ("annotation_layers", json!([])),
-        ("extra_form_data", json!({})),
-    ] {
-        params[key] = value;
+    set(
+        &mut params,
+        json!({
+            "viz_type": viz_type(chart.kind),
+            "adhoc_filters": [time_filter(chart)],
+            "annotation_layers": [],
+            "extra_form_data": {},
+        }),
+    );
+    if chart.kind != ChartKind::BigNumber {
+        set(&mut params, json!({ "groupby": columns(chart), "row_limit": chart.row_limit }));
+    }
+    if !matches!(chart.kind, ChartKind::BigNumber | ChartKind::Table) {
+        set(
+            &mut params,
+            json!({
+                "color_scheme": PALETTE,
+                "show_legend": true,
+                "legendType": "scroll",
+                "legendOrientation": "bottom",
+            }),
+        );
     }
     Ok(params)
 }
 
-fn area(chart: &Chart, grain: &str) -> Value {
-    json!({
+/// Sets the keys of one object in another.
+fn set(object: &mut Value, keys: Value) {
+    if let (Value::Object(object), Value::Object(keys)) = (object, keys) {
+        object.extend(keys);
+    }
+}
+
+/// The columns that a chart is split by. One number is split by none.
+fn columns(chart: &Chart) -> &[String] {
+    if chart.kind == ChartKind::BigNumber { &[] } else { &chart.group_by }
+}
+
+fn over_time(chart: &Chart) -> Result<Value> {
+    let mut params = json!({
         "x_axis": TIME,
-        "time_grain_sqla": grain,
+        "time_grain_sqla": time_grain(chart)?,
         "x_axis_sort_asc": true,
         "metrics": [metric(&chart.metric)],
         "order_desc": true,
@@ -76,22 +101,38 @@ fn area(chart: &Chart, grain: &str) -> Value {
         "comparison_type": "values",
         "sort_series_type": "name",
         "sort_series_ascending": true,
-        // A bucket holds from its start until the next one: "end" is where the step is.
-        "seriesType": if chart.step { "end" } else { "line" },
         "stack": if chart.stack { json!("Stack") } else { Value::Null },
         "show_extra_controls": true,
-        "opacity": OPACITY,
         "only_total": true,
-        "markerEnabled": false,
         "zoomable": false,
-        "x_axis_time_format": "%H:%M",
+        "x_axis_time_format": time_format(chart),
         "rich_tooltip": true,
         "tooltipTimeFormat": "smart_date",
         "y_axis_format": "SMART_NUMBER",
         "y_axis_bounds": [null, null],
         "minorTicks": true,
         "truncateXAxis": true,
-    })
+    });
+    if chart.kind == ChartKind::Bar {
+        params["orientation"] = json!("vertical");
+    } else {
+        // A bucket holds from its start until the next one: "end" is where the step is.
+        params["seriesType"] = json!(if chart.step { "end" } else { "line" });
+        params["markerEnabled"] = json!(false);
+    }
+    if chart.kind == ChartKind::Area {
+        params["opacity"] = json!(OPACITY);
+    }
+    Ok(params)
+}
+
+/// How times are written at the axis: no finer than the buckets are.
+fn time_format(chart: &Chart) -> &'static str {
+    match chart.grain.unwrap_or(Millis(0)) {
+        grain if grain < MINUTE => "%H:%M:%S",
+        grain if grain < QUARTER_DAY => "%H:%M",
+        _ => "smart_date",
+    }
 }
 
 fn pie(chart: &Chart) -> Value {
@@ -110,11 +151,39 @@ fn pie(chart: &Chart) -> Value {
     })
 }
 
+fn big_number(chart: &Chart) -> Value {
+    json!({
+        "metric": metric(&chart.metric),
+        "header_font_size": 0.4,
+        "y_axis_format": "SMART_NUMBER",
+        "time_format": "smart_date",
+    })
+}
+
+fn table(chart: &Chart) -> Value {
+    json!({
+        "query_mode": "aggregate",
+        "metrics": [metric(&chart.metric)],
+        "percent_metrics": [],
+        "all_columns": [],
+        "order_by_cols": [],
+        "order_desc": true,
+        "temporal_columns_lookup": { TIME: true },
+        "server_pagination": false,
+        "table_timestamp_format": "smart_date",
+        "show_cell_bars": true,
+        "color_pn": true,
+        "allow_render_html": false,
+    })
+}
+
 /// The query, as the browser builds it from the settings. The import writes the datasource's number into it.
 pub fn query_context(chart: &Chart) -> Result<Value> {
     let query = match chart.kind {
-        ChartKind::Area | ChartKind::Line | ChartKind::Bar => area_query(chart, time_grain(chart)?),
-        ChartKind::Pie | ChartKind::BigNumber | ChartKind::Table => pie_query(chart),
+        ChartKind::Area | ChartKind::Line | ChartKind::Bar => over_time_query(chart)?,
+        ChartKind::Pie => pie_query(chart),
+        ChartKind::BigNumber => big_number_query(chart),
+        ChartKind::Table => table_query(chart),
     };
     Ok(json!({
         "force": false,
@@ -127,10 +196,10 @@ pub fn query_context(chart: &Chart) -> Result<Value> {
 
 fn query(chart: &Chart) -> Value {
     json!({
-        "filters": [{ "col": TIME, "op": "TEMPORAL_RANGE", "val": "No filter" }],
+        "filters": [{ "col": TIME, "op": "TEMPORAL_RANGE", "val": time_range(chart) }],
         "extras": { "having": "", "where": "" },
         "applied_time_extras": {},
-        "columns": chart.group_by,
+        "columns": columns(chart),
         "metrics": [metric(&chart.metric)],
         "orderby": [[metric(&chart.metric), false]],
         "annotation_layers": [],
@@ -144,7 +213,8 @@ fn query(chart: &Chart) -> Value {
     })
 }
 
-fn area_query(chart: &Chart, grain: &str) -> Value {
+fn over_time_query(chart: &Chart) -> Result<Value> {
+    let grain = time_grain(chart)?;
     let time = json!({
         "timeGrain": grain,
         "columnType": "BASE_AXIS",
@@ -155,18 +225,18 @@ fn area_query(chart: &Chart, grain: &str) -> Value {
     });
     let mut query = query(chart);
     query["extras"]["time_grain_sqla"] = json!(grain);
-    query["columns"] = std::iter::once(time).chain(chart.group_by.iter().map(|name| json!(name))).collect();
-    query["series_columns"] = json!(chart.group_by);
+    query["columns"] = std::iter::once(time).chain(columns(chart).iter().map(|name| json!(name))).collect();
+    query["series_columns"] = json!(columns(chart));
     query["time_offsets"] = json!([]);
     query["post_processing"] = one_column_a_series(chart);
-    query
+    Ok(query)
 }
 
 fn one_column_a_series(chart: &Chart) -> Value {
     let label = chart.metric.label();
     let pivot = json!({
         "index": [TIME],
-        "columns": chart.group_by,
+        "columns": columns(chart),
         "aggregates": { label.as_str(): { "operator": "mean" } },
         "drop_missing_columns": false,
     });
@@ -185,6 +255,22 @@ fn pie_query(chart: &Chart) -> Value {
     let share = json!({ "columns": [label], "rename_columns": [format!("{label}__contribution")] });
     let mut query = query(chart);
     query["post_processing"] = json!([{ "operation": "contribution", "options": share }]);
+    query
+}
+
+fn big_number_query(chart: &Chart) -> Value {
+    let mut query = query(chart);
+    if let Value::Object(query) = &mut query {
+        query.remove("orderby");
+        query.remove("row_limit");
+    }
+    query
+}
+
+fn table_query(chart: &Chart) -> Value {
+    let mut query = query(chart);
+    query["post_processing"] = json!([]);
+    query["time_offsets"] = json!([]);
     query
 }
 
@@ -209,18 +295,26 @@ fn metric(metric: &Metric) -> Value {
     })
 }
 
-/// The filter that lets everything through, and through which a dashboard's time filter would reach the chart.
-fn any_time() -> Value {
+/// The filter by time. It is there even where it lets everything through: through it a dashboard's time filter reaches the chart.
+fn time_filter(chart: &Chart) -> Value {
     json!({
         "expressionType": "SIMPLE",
         "clause": "WHERE",
         "subject": TIME,
         "operator": "TEMPORAL_RANGE",
-        "comparator": "No filter",
+        "comparator": time_range(chart),
         "isExtra": false,
         "isNew": false,
         "sqlExpression": null,
     })
+}
+
+/// A stretch of time until now, in the words of Superset's custom ranges.
+fn time_range(chart: &Chart) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")];
+    let Some(Millis(length)) = chart.time_range else { return "No filter".into() };
+    let (ms, unit) = UNITS.into_iter().find(|(ms, _)| length % ms == 0).unwrap_or((1_000, "second"));
+    format!(r#"DATEADD(DATETIME("now"), -{}, {unit}) : now"#, (length + ms - 1) / ms)
 }
 
 fn time_grain(chart: &Chart) -> Result<&'static str> {

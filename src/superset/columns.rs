@@ -2,9 +2,8 @@
 //!
 //! They are declared to Superset instead of being looked up by it, so that datasets can be made before Druid has a row.
 
-use apache_avro::Schema;
-
-use crate::config::{Aggregate, Config, Datasource, Function, Measure, Source};
+use crate::avro::{FieldKind, outline};
+use crate::config::{Aggregate, Config, Datasource, Function, Measure, Source, column_name};
 use crate::error::{Error, Kind, Result};
 
 /// Druid's time column.
@@ -48,7 +47,6 @@ pub struct Column {
 
 /// The columns of a datasource: the time, then what its topic brings, then what charts ask for beyond that.
 pub fn of(config: &Config, datasource: &Datasource) -> Result<Vec<Column>> {
-    let mut columns = vec![column(TIME, Type::Timestamp)];
     let from_topic = if let Some(source) = config.sources.iter().find(|source| source.topic == datasource.topic) {
         fields(source)?
     } else if let Some(aggregate) = config.aggregates.iter().find(|aggregate| aggregate.sink == datasource.topic) {
@@ -56,8 +54,9 @@ pub fn of(config: &Config, datasource: &Datasource) -> Result<Vec<Column>> {
     } else {
         Vec::new()
     };
-    columns.extend(from_topic.into_iter().filter(|column| column.name != datasource.time));
-    for column in asked_for(config, datasource) {
+    let mut columns = vec![column(TIME, Type::Timestamp)];
+    let asked_for = asked_for(config, datasource);
+    for column in ingested(datasource, &from_topic).into_iter().chain(asked_for) {
         if columns.iter().all(|known| known.name != column.name) {
             columns.push(column);
         }
@@ -69,58 +68,88 @@ fn column(name: impl Into<String>, holds: Type) -> Column {
     Column { name: name.into(), holds }
 }
 
-/// The fields of a source's schema that make a column; nested ones do not.
-fn fields(source: &Source) -> Result<Vec<Column>> {
-    let place = format!("{}, the schema of source `{}`", source.schema.display(), source.topic);
-    match Schema::parse_str(&source.schema_text) {
-        Ok(Schema::Record(record)) => {
-            Ok(record.fields.iter().filter_map(|field| Some(column(&field.name, holds(&field.schema)?))).collect())
-        }
-        Ok(_) => Err(Error::new(Kind::Config, format!("{place}: is not a record schema"))),
-        Err(error) => Err(Error::new(Kind::Config, format!("{place}: is not an Avro schema: {error}"))),
-    }
-}
+/// A field of a topic; `None`: Druid makes no column of it.
+type Field = (String, Option<Type>);
 
-/// What Druid makes of an Avro type; `None`: no plain column.
-fn holds(schema: &Schema) -> Option<Type> {
-    match schema {
-        Schema::Null | Schema::Array(_) | Schema::Map(_) | Schema::Record(_) | Schema::Ref { .. } => None,
-        Schema::Union(union) => {
-            let mut rest = union.variants().iter().filter(|variant| !matches!(variant, Schema::Null));
-            rest.next().filter(|_| rest.next().is_none()).and_then(holds)
-        }
-        Schema::Float | Schema::Double | Schema::Decimal(_) | Schema::BigDecimal => Some(Type::Double),
-        Schema::String | Schema::Bytes | Schema::Enum(_) | Schema::Fixed(_) | Schema::Uuid(_) | Schema::Duration(_) => {
-            Some(Type::Varchar)
-        }
-        // Whole numbers, truth values, and the times that Avro writes as whole numbers.
-        _ => Some(Type::Long),
-    }
-}
-
-fn window_row(aggregate: &Aggregate, fields: &[Column]) -> Vec<Column> {
-    let type_of = |name: &str, otherwise| fields.iter().find(|field| field.name == name).map_or(otherwise, |field| field.holds);
-    let groups = aggregate.group_by.iter().map(|name| column(name, type_of(name, Type::Varchar)));
-    let window = WINDOW.iter().map(|name| column(*name, Type::Long));
-    let result = |measure: &Measure| match (measure.function, &measure.field) {
-        (Function::Count, _) => Type::Long,
-        (Function::Avg, _) | (_, None) => Type::Double,
-        (_, Some(field)) => type_of(field, Type::Double),
+/// What Druid takes of a topic's fields: the columns that the file names, or all that can be one; with a rollup, its measures.
+fn ingested(datasource: &Datasource, fields: &[Field]) -> Vec<Column> {
+    let measures = datasource.rollup.as_ref().map_or(&[][..], |rollup| &rollup.measures);
+    let named = |name: &str| match &datasource.columns {
+        Some(columns) => columns.iter().any(|column| column_name(column) == name),
+        None => measures.iter().all(|measure| measure.field.as_deref().map(column_name).as_deref() != Some(name)),
     };
-    let measures = aggregate.measures.iter().map(|measure| column(&measure.name, result(measure)));
-    groups.chain(window).chain(measures).collect()
+    let time = column_name(&datasource.time);
+    let dimensions = fields.iter().filter(|(name, _)| *name != time && named(name));
+    let dimensions = dimensions.filter_map(|(name, holds)| Some(column(name, (*holds)?)));
+    let measured = measures.iter().filter_map(|measure| Some(column(&measure.name, result(measure, fields)?)));
+    dimensions.chain(measured).collect()
+}
+
+/// The fields of a source's schema, nested ones by the name of the column that they become.
+fn fields(source: &Source) -> Result<Vec<Field>> {
+    let outlined = outline(&source.schema_text).map_err(|error| {
+        let place = format!("{}, the schema of source `{}`", source.schema.display(), source.topic);
+        Error::new(Kind::Config, format!("{place}: {error}"))
+    })?;
+    Ok(outlined.iter().map(|field| (column_name(&field.path), field.kind.and_then(holds))).collect())
+}
+
+/// What Druid makes of a value.
+fn holds(kind: FieldKind) -> Option<Type> {
+    match kind {
+        FieldKind::Bool | FieldKind::Str | FieldKind::Enum | FieldKind::Uuid => Some(Type::Varchar),
+        FieldKind::Float | FieldKind::Double => Some(Type::Double),
+        FieldKind::Int
+        | FieldKind::Long
+        | FieldKind::Date
+        | FieldKind::TimeMillis
+        | FieldKind::TimeMicros
+        | FieldKind::TimestampMillis
+        | FieldKind::TimestampMicros
+        | FieldKind::TimestampNanos
+        | FieldKind::LocalTimestampMillis
+        | FieldKind::LocalTimestampMicros
+        | FieldKind::LocalTimestampNanos => Some(Type::Long),
+        FieldKind::Null | FieldKind::Bytes | FieldKind::Fixed(_) | FieldKind::Decimal { .. } | FieldKind::Union => None,
+    }
+}
+
+fn window_row(aggregate: &Aggregate, fields: &[Field]) -> Vec<Field> {
+    let group = |name: &String| (column_name(name), type_of(name, fields).unwrap_or(Some(Type::Varchar)));
+    let window = WINDOW.iter().map(|name| ((*name).to_owned(), Some(Type::Long)));
+    let measures = aggregate.measures.iter().map(|measure| (measure.name.clone(), result(measure, fields)));
+    aggregate.group_by.iter().map(group).chain(window).chain(measures).collect()
+}
+
+/// What a sum, count and so on of fields holds.
+fn result(measure: &Measure, fields: &[Field]) -> Option<Type> {
+    match (measure.function, &measure.field) {
+        (Function::Count, _) => Some(Type::Long),
+        (Function::Avg, _) | (_, None) => Some(Type::Double),
+        (_, Some(field)) => type_of(field, fields).unwrap_or(Some(Type::Double)),
+    }
+}
+
+/// The outer `None`: there is no such field.
+fn type_of(path: &str, fields: &[Field]) -> Option<Option<Type>> {
+    let name = column_name(path);
+    fields.iter().find(|(field, _)| *field == name).map(|(_, holds)| *holds)
 }
 
 fn asked_for<'a>(config: &'a Config, datasource: &'a Datasource) -> impl Iterator<Item = Column> + 'a {
-    config.charts.iter().filter(|chart| chart.datasource == datasource.name).flat_map(|chart| {
+    let charts = config.charts.iter().filter(|chart| chart.datasource == datasource.name).flat_map(|chart| {
         let groups = chart.group_by.iter().map(|name| column(name, Type::Varchar));
         groups.chain(chart.metric.field.iter().map(|name| column(name, Type::Double)))
-    })
+    });
+    let filters = config.dashboard.iter().flat_map(|dashboard| &dashboard.filters);
+    let filters = filters.filter(|filter| filter.datasource.as_ref() == Some(&datasource.name));
+    charts.chain(filters.filter_map(|filter| Some(column(filter.column.as_ref()?, Type::Varchar))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Millis, Rollup};
     use crate::superset::testing::sales;
 
     fn listed(config: &Config, name: &str) -> String {
@@ -148,15 +177,51 @@ mod tests {
         assert_eq!(listed(&config, "SALES"), "__time TIMESTAMP, store_id VARCHAR, sale_amount DOUBLE");
     }
 
-    #[test]
-    fn avro_types_become_druids() {
+    /// SALES with fields of many types.
+    fn varied() -> Config {
         let mut config = sales();
         config.sources[0].schema_text = r#"{"type": "record", "name": "R", "fields": [
             {"name": "sale_ts", "type": {"type": "long", "logicalType": "timestamp-millis"}},
             {"name": "store_id", "type": ["null", "string"]}, {"name": "sale_amount", "type": "double"},
             {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}, {"name": "paid", "type": "boolean"},
-            {"name": "either", "type": ["null", "int", "string"]}, {"name": "list", "type": {"type": "array", "items": "int"}}]}"#
+            {"name": "page", "type": ["null", {"type": "record", "name": "P", "fields": [
+                {"name": "section", "type": {"type": "enum", "name": "S", "symbols": ["A"]}}, {"name": "n", "type": "int"}]}]},
+            {"name": "either", "type": ["null", "int", "string"]}, {"name": "list", "type": {"type": "array", "items": "int"}},
+            {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}]}"#
             .into();
-        assert_eq!(listed(&config, "SALES"), "__time TIMESTAMP, store_id VARCHAR, sale_amount DOUBLE, at LONG, paid LONG");
+        config
+    }
+
+    #[test]
+    fn avro_types_become_druids() {
+        assert_eq!(
+            listed(&varied(), "SALES"),
+            "__time TIMESTAMP, store_id VARCHAR, sale_amount DOUBLE, at LONG, paid VARCHAR, page_section VARCHAR, page_n LONG"
+        );
+    }
+
+    #[test]
+    fn the_files_columns_are_all_there_is_and_a_rollup_brings_its_measures() {
+        let mut config = varied();
+        config.charts.clear();
+        config.datasources[0].columns = Some(vec!["page.section".into(), "store_id".into()]);
+        assert_eq!(listed(&config, "SALES"), "__time TIMESTAMP, store_id VARCHAR, page_section VARCHAR");
+        let measure =
+            |name: &str, function, field: Option<&str>| Measure { name: name.into(), function, field: field.map(Into::into) };
+        let measures = vec![measure("events", Function::Count, None), measure("most", Function::Max, Some("page.n"))];
+        config.datasources[0].rollup = Some(Rollup { grain: Millis(60_000), measures });
+        assert_eq!(listed(&config, "SALES"), "__time TIMESTAMP, store_id VARCHAR, page_section VARCHAR, events LONG, most LONG");
+        config.datasources[0].columns = None;
+        let all = listed(&config, "SALES");
+        assert!(all.ends_with("paid VARCHAR, page_section VARCHAR, events LONG, most LONG"), "{all}");
+    }
+
+    #[test]
+    fn a_window_row_of_nested_fields_has_their_columns_names() {
+        let mut config = varied();
+        config.charts.clear();
+        config.aggregates[0].group_by = vec!["page.section".into()];
+        config.aggregates[0].measures[0].field = Some("price".into());
+        assert_eq!(listed(&config, "SALES_AGGREGATE"), "__time TIMESTAMP, page_section VARCHAR, window_end LONG");
     }
 }

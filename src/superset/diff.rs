@@ -2,57 +2,14 @@
 //!
 //! Only settings that we set are compared: what Superset adds, and what its users add beside, is not a difference.
 
-use std::fmt;
-
 use serde_json::Value;
 
-/// How much of a value a message shows.
-const SHOWN: usize = 60;
+use crate::plan::Change;
+
 /// A part of a chart's stored query that repeats `params`, which are compared.
 const REPEATED: &str = "query_context.form_data";
-
-/// What an object was, compared with what it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was not there.
-    Created,
-    /// These settings of it differed.
-    Changed(Vec<Change>),
-    /// It was as it should be.
-    Unchanged,
-}
-
-/// A setting that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Its path in the words of Superset's export files.
-    pub setting: String,
-    /// What it was.
-    pub old: Value,
-    /// What it should be.
-    pub new: Value,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} -> {}", self.setting, shown(&self.old), shown(&self.new))
-    }
-}
-
-fn shown(value: &Value) -> String {
-    let text = if value.is_null() { "none".into() } else { value.to_string() };
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
-}
-
-/// What an object with these settings is to one with those; `None`: there is none.
-pub fn verdict(desired: &Value, found: Option<&Value>) -> Verdict {
-    let Some(found) = found else { return Verdict::Created };
-    let changes = changes(desired, found);
-    if changes.is_empty() { Verdict::Unchanged } else { Verdict::Changed(changes) }
-}
+/// Where also what is there beyond ours is a difference: a dashboard shows the file's charts in the file's colours.
+const WHOLE: [&str; 2] = ["charts", "metadata.label_colors"];
 
 /// The desired settings that are not as found.
 pub fn changes(desired: &Value, found: &Value) -> Vec<Change> {
@@ -64,11 +21,17 @@ pub fn changes(desired: &Value, found: &Value) -> Vec<Change> {
 fn walk(path: String, desired: &Value, found: &Value, changes: &mut Vec<Change>) {
     match (desired, found) {
         _ if path == REPEATED => {}
-        (Value::Object(wanted), Value::Object(_)) => {
+        (Value::Object(wanted), Value::Object(there)) => {
             for (key, value) in wanted {
                 let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
                 walk(inner, value, &found[key], changes);
             }
+            let beyond = there.iter().filter(|(key, _)| WHOLE.contains(&path.as_str()) && !wanted.contains_key(*key));
+            changes.extend(beyond.map(|(key, value)| Change {
+                setting: format!("{path}.{key}"),
+                old: value.clone(),
+                new: Value::Null,
+            }));
         }
         (Value::Array(wanted), Value::Array(there)) if wanted.len() == there.len() => {
             for (index, (value, other)) in wanted.iter().zip(there).enumerate() {
@@ -85,14 +48,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::superset::assets::desired;
+    use crate::superset::assets::{LINKED, desired};
     use crate::superset::testing::sales;
 
     #[test]
     fn what_is_as_it_should_be_is_unchanged() {
         for asset in desired(&sales()).unwrap() {
-            assert_eq!(verdict(&asset.settings, Some(&asset.settings)), Verdict::Unchanged);
-            assert_eq!(verdict(&asset.settings, None), Verdict::Created);
+            assert_eq!(changes(&asset.settings, &asset.settings), []);
         }
     }
 
@@ -117,7 +79,7 @@ mod tests {
             for path in paths.iter().filter(|path| !path.contains("/form_data/")) {
                 let mut found = asset.settings.clone();
                 *found.pointer_mut(path).unwrap() = json!("something else");
-                let Verdict::Changed(changes) = verdict(&asset.settings, Some(&found)) else { panic!("{path} is not compared") };
+                let changes = changes(&asset.settings, &found);
                 assert_eq!(changes.len(), 1, "{path}");
                 assert_eq!(changes[0].old, json!("something else"));
             }
@@ -138,12 +100,12 @@ mod tests {
     fn what_others_add_is_no_difference() {
         let desired = json!({"metadata": {"refresh_frequency": 10}});
         let found = json!({"metadata": {"refresh_frequency": 10, "map_label_colors": {}}, "css": "x"});
-        assert_eq!(verdict(&desired, Some(&found)), Verdict::Unchanged);
+        assert_eq!(changes(&desired, &found), []);
     }
 
     #[test]
-    fn a_long_value_is_cut() {
-        let change = Change { setting: "x".into(), old: json!("ä".repeat(100)), new: json!(1) };
-        assert!(change.to_string().chars().count() < 80, "{change}");
+    fn a_chart_that_others_put_on_the_dashboard_is_one() {
+        let changes = changes(&json!({"charts": {"a": LINKED}}), &json!({"charts": {"a": LINKED, "b": LINKED}}));
+        assert_eq!(changes.iter().map(ToString::to_string).collect::<Vec<_>>(), [r#"charts.b: "linked" -> none"#]);
     }
 }

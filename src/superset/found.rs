@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::address;
 use super::assets::{Asset, LINKED};
@@ -14,8 +15,48 @@ pub struct Found {
     pub id: u64,
     /// Its settings, under the names that [`super::assets`] gives them.
     pub settings: Value,
-    /// Of a chart: the numbers of the dashboards that it belongs to.
-    dashboards: Vec<u64>,
+    /// Of a dataset: what its users added, which an import would else remove.
+    pub added: Added,
+}
+
+/// What the users of a dataset added to it, as a file of an import has it.
+#[derive(Debug, Clone, Default)]
+pub struct Added {
+    /// Saved metrics.
+    pub metrics: Vec<Value>,
+    /// Columns, calculated ones among them.
+    pub columns: Vec<Value>,
+}
+
+/// A line of a list of Superset's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listed {
+    /// Its number.
+    pub id: u64,
+    /// Its uuid.
+    pub uuid: Uuid,
+    /// Of a chart: its title.
+    #[serde(default)]
+    pub slice_name: String,
+    /// Of a dataset: the table.
+    #[serde(default)]
+    pub table_name: String,
+    /// Of a dataset: the table's schema.
+    pub schema: Option<String>,
+    /// Of a dataset: its connection.
+    pub database: Option<Numbered>,
+    /// Of a chart: its dataset.
+    pub datasource_id: Option<u64>,
+    /// Of a chart: the dashboards that it belongs to.
+    #[serde(default)]
+    pub dashboards: Vec<Numbered>,
+}
+
+/// What a list tells of an object beside.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Numbered {
+    /// Its number.
+    pub id: u64,
 }
 
 /// What Superset says of one object.
@@ -33,23 +74,68 @@ pub fn read(kind: Kind, said: &Value) -> Option<Found> {
         Kind::Chart => chart(said),
         Kind::Dashboard => dashboard(said),
     };
-    let dashboards = said["dashboards"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_u64()).collect();
-    Some(Found { id: said["id"].as_u64()?, settings, dashboards })
+    let added = if kind == Kind::Dataset { added(said) } else { Added::default() };
+    Some(Found { id: said["id"].as_u64()?, settings, added })
 }
 
-/// Notes in the dashboards which charts belong to them: Superset says so only of the charts.
-pub fn link(assets: &[Asset], found: &mut [Option<Found>]) {
-    let owners: Vec<(&str, Vec<u64>)> = assets
+fn added(said: &Value) -> Added {
+    const METRIC: [&str; 7] =
+        ["metric_name", "verbose_name", "metric_type", "expression", "description", "d3format", "warning_text"];
+    const COLUMN: [&str; 9] = [
+        "column_name",
+        "verbose_name",
+        "is_dttm",
+        "type",
+        "groupby",
+        "filterable",
+        "expression",
+        "description",
+        "python_date_format",
+    ];
+    Added { metrics: picked(&said["metrics"], &METRIC), columns: picked(&said["columns"], &COLUMN) }
+}
+
+fn picked(said: &Value, keys: &[&str]) -> Vec<Value> {
+    let one = |said: &Value| {
+        keys.iter().filter(|key| !said[**key].is_null()).map(|key| ((*key).to_owned(), said[*key].clone())).collect()
+    };
+    said.as_array().into_iter().flatten().map(one).collect()
+}
+
+/// Notes what Superset says elsewhere or in numbers: which charts belong to a dashboard, and which dataset a filter is of.
+pub fn complete(assets: &[Asset], found: &mut [Option<Found>], charts: &[Listed]) {
+    let datasets: Vec<(u64, Uuid)> = assets
         .iter()
         .zip(found.iter())
-        .filter(|(asset, _)| asset.kind == Kind::Chart)
-        .filter_map(|(asset, found)| Some((asset.name.as_str(), found.as_ref()?.dashboards.clone())))
+        .filter(|(asset, _)| asset.kind == Kind::Dataset)
+        .filter_map(|(asset, found)| Some((found.as_ref()?.id, asset.uuid)))
         .collect();
     let dashboards = assets.iter().zip(found).filter(|(asset, _)| asset.kind == Kind::Dashboard);
     for found in dashboards.filter_map(|(_, found)| found.as_mut()) {
-        let linked = owners.iter().filter(|(_, dashboards)| dashboards.contains(&found.id));
-        let charts: Map<String, Value> = linked.map(|(chart, _)| ((*chart).to_owned(), json!(LINKED))).collect();
-        found.settings["charts"] = charts.into();
+        let linked = charts.iter().filter(|chart| chart.dashboards.iter().any(|one| one.id == found.id));
+        let linked: Map<String, Value> = linked.map(|chart| (title(assets, chart), json!(LINKED))).collect();
+        found.settings["charts"] = linked.into();
+        for target in targets(&mut found.settings["metadata"]) {
+            name_dataset(target, &datasets);
+        }
+    }
+}
+
+/// A chart's title; one that is not the file's has its number beside it, for it may be called the same.
+fn title(assets: &[Asset], chart: &Listed) -> String {
+    let ours = assets.iter().find(|asset| asset.uuid == chart.uuid);
+    ours.map_or_else(|| format!("{} (number {})", chart.slice_name, chart.id), |asset| asset.name.clone())
+}
+
+fn targets(metadata: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let filters = metadata.get_mut("native_filter_configuration").and_then(Value::as_array_mut);
+    filters.into_iter().flatten().filter_map(|filter| filter.get_mut("targets")?.as_array_mut()).flatten()
+}
+
+fn name_dataset(target: &mut Value, datasets: &[(u64, Uuid)]) {
+    let uuid = datasets.iter().find(|(id, _)| target["datasetId"] == json!(id)).map(|(_, uuid)| uuid.to_string());
+    if let (Value::Object(target), Some(uuid)) = (target, uuid) {
+        target.insert("datasetUuid".into(), uuid.into());
     }
 }
 
@@ -105,12 +191,16 @@ fn chart(said: &Value) -> Value {
 }
 
 fn dashboard(said: &Value) -> Value {
+    let mut metadata = unfolded(&said["json_metadata"]);
+    if let Value::Object(metadata) = &mut metadata {
+        metadata.entry("native_filter_configuration").or_insert_with(|| json!([]));
+    }
     json!({
         "dashboard_title": said["dashboard_title"],
         "slug": said["slug"],
         "published": said["published"],
         "position": unfolded(&said["position_json"]),
-        "metadata": unfolded(&said["json_metadata"]),
+        "metadata": metadata,
     })
 }
 
@@ -139,14 +229,41 @@ mod tests {
         assert_eq!(changes(&asset.settings, &read(Kind::Dataset, &said).unwrap().settings), []);
     }
 
+    fn listed(id: u64, uuid: Uuid, title: &str, dashboard: u64) -> Listed {
+        serde_json::from_value(json!({"id": id, "uuid": uuid, "slice_name": title, "dashboards": [{"id": dashboard}]})).unwrap()
+    }
+
     #[test]
     fn a_dashboard_knows_the_charts_that_name_it() {
         let assets = desired(&sales()).unwrap();
-        let chart = |dashboard| read(Kind::Chart, &json!({"id": 3, "dashboards": [{"id": dashboard}]}));
-        let dashboard = read(Kind::Dashboard, &json!({"id": 9}));
-        let mut found = vec![None, None, None, chart(9), chart(8), None, dashboard];
-        link(&assets, &mut found);
-        assert_eq!(found[6].as_ref().unwrap().settings["charts"], json!({"Superset aggregated sales": LINKED}));
+        let mut found = vec![None, None, None, None, None, None, read(Kind::Dashboard, &json!({"id": 9}))];
+        let charts = [
+            listed(1, assets[3].uuid, "renamed", 9),
+            listed(2, assets[4].uuid, "elsewhere", 8),
+            listed(3, Uuid::nil(), "stores_shares_sales", 9),
+        ];
+        complete(&assets, &mut found, &charts);
+        assert_eq!(
+            found[6].as_ref().unwrap().settings["charts"],
+            json!({"Superset aggregated sales": LINKED, "stores_shares_sales (number 3)": LINKED})
+        );
+    }
+
+    #[test]
+    fn a_filters_dataset_is_known_by_its_number() {
+        let mut config = sales();
+        let filter =
+            crate::config::Filter { title: "Store".into(), datasource: Some("SALES".into()), column: Some("store_id".into()) };
+        config.dashboard.as_mut().unwrap().filters.push(filter);
+        let assets = desired(&config).unwrap();
+        let mut metadata = assets[6].settings["metadata"].clone();
+        metadata["native_filter_configuration"][0]["targets"] = json!([{"datasetId": 4, "column": {"name": "store_id"}}]);
+        metadata["native_filter_configuration"][0]["chartsInScope"] = json!([1]);
+        let dataset = read(Kind::Dataset, &json!({"id": 4}));
+        let dashboard = read(Kind::Dashboard, &json!({"id": 9, "json_metadata": metadata.to_string()}));
+        let mut found = vec![None, dataset, None, None, None, None, dashboard];
+        complete(&assets, &mut found, &[]);
+        assert_eq!(changes(&assets[6].settings["metadata"], &found[6].as_ref().unwrap().settings["metadata"]), []);
     }
 
     #[test]

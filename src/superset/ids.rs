@@ -44,6 +44,11 @@ pub fn stable(pipeline: &str, kind: Kind, object: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, [pipeline, kind.word(), object].join("\0").as_bytes())
 }
 
+/// The id of a filter of a dashboard.
+pub fn filter(pipeline: &str, slug: &str, title: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, [pipeline, "filter", slug, title].join("\0").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,16 @@
 //! Superset: the dashboard of a pipeline file, made and kept as the file says.
 //!
-//! * Pure: [`assets`] says what should be there ([`columns`], [`chart`], [`layout`], [`address`] and [`ids`] are its parts),
-//!   [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`failure`] interprets refusals.
-//! * [`client`] sends. [`bootstrap`] is the order of things.
+//! * Pure: [`assets`] says what should be there ([`columns`], [`chart`], [`filters`], [`layout`], [`address`] and [`ids`] are its
+//!   parts), [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`kept`] a backup, [`failure`] interprets
+//!   refusals.
+//! * [`session`] sends, [`client`] knows the requests, [`survey`] finds out what there is and what has to be done.
+//! * [`bootstrap`], [`remove`] and [`restore`] are the order of things.
 //!
-//! What is made here belongs to the pipeline file: ids follow from its `name`, so a second run finds the same objects, and when
-//! one differs from the file in a setting that the file decides, all are imported anew. Objects of the same name that are not
-//! ours are never touched.
+//! What is made here belongs to the pipeline file: ids follow from its `name` and from what each thing is called, so a second
+//! run finds the same objects, and when one differs from the file in a setting that the file decides, all are imported anew. What
+//! the file no longer has is known by the same rule and removed. Objects of the same name that are not ours are not touched,
+//! unless they are to be adopted: Superset's import takes over what has the name of what it brings, number and links included,
+//! so the import of a backup gives it back in the same way.
 
 pub mod address;
 pub mod assets;
@@ -17,107 +21,190 @@ pub mod columns;
 pub mod diff;
 mod druid;
 pub mod failure;
+pub mod filters;
 pub mod found;
 pub mod ids;
+pub mod kept;
 pub mod layout;
 mod outcome;
+mod remove;
+pub mod session;
+pub mod survey;
 
-use serde_json::{Value, json};
+use std::path::PathBuf;
+
+use serde_json::json;
 
 use self::address::Address;
 use self::assets::Asset;
-use self::client::Session;
-use self::diff::{Change, Verdict};
 use self::failure::Trouble;
 use self::found::Found;
 use self::ids::Kind;
 pub use self::outcome::{Outcome, Rows};
+pub use self::remove::remove;
+use self::session::Session;
+use self::survey::Survey;
+use crate::backup::Backup;
 use crate::config::Config;
 use crate::error::{self, Error, Result};
+use crate::plan::{Action, Change, Plan};
+
+/// How often an import is sent: once more when Superset gave no answer, or failed, as it does when two import at once.
+const IMPORTS: usize = 2;
 
 /// A chart's title, and what its query brought.
 type Answered = (String, Result<Rows, Trouble>);
 
+/// What a run of [`bootstrap`] may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// Nothing is written.
+    pub dry_run: bool,
+    /// What others made under our names is taken over.
+    pub adopt: bool,
+}
+
 /// Makes the dashboard be as the pipeline file says, and asks each chart for its data.
-pub async fn bootstrap(config: &Config) -> Result<Outcome> {
+pub async fn bootstrap(config: &Config, manner: Manner) -> Result<Outcome> {
     let desired = assets::desired(config)?;
     let address = Address::of(config)?;
     let session = Session::login(&config.superset).await?;
-    let mut found = session.find_all(&desired).await?;
-    let mut verdicts = verdicts(&desired, &found);
-    let up_to_date = verdicts.iter().all(|verdict| *verdict == Verdict::Unchanged);
-    if !up_to_date {
-        found = write(&session, &desired, &address).await?;
+    let mut survey = survey::survey(&session, &config.name, &desired).await?;
+    survey::strangers(&session, &desired, &mut survey).await?;
+    let mut plan = survey.plan(&desired, manner.adopt);
+    let page = config.dashboard.as_ref().map(|one| session.page(&format!("superset/dashboard/{}/", one.slug)));
+    if manner.dry_run {
+        return Ok(Outcome::new(plan, Vec::new(), page));
     }
-    let mut charts = query(config, &session, &desired, &found).await;
+    let up_to_date = !plan.changes_something();
+    let mut backup = None;
+    if !up_to_date {
+        (survey, backup) = apply(config, &session, &desired, &address, survey, &plan).await?;
+    }
+    let mut charts = query(config, &session, &desired, &survey.found).await;
     if lost_druid(&charts) {
         let answer = druid::ask(config).await;
         // A stored password cannot be read back: where ours works, it may be another.
         if up_to_date && answer.is_ok() && refused_by_druid(&charts) {
-            found = write(&session, &desired, &address).await?;
-            charts = query(config, &session, &desired, &found).await;
+            may_write(&session, &desired).await?;
+            survey = import(config, &session, &desired, &address, survey).await?;
+            charts = query(config, &session, &desired, &survey.found).await;
             if !lost_druid(&charts) {
-                verdicts[0] = Verdict::Changed(vec![password_change()]);
+                plan.steps[0].action = Action::Change(vec![password_change()]);
             }
         }
         charts = explain(&druid::why_not_reached(config, answer), charts);
     }
-    let page = config.dashboard.as_ref().map(|one| session.page(&format!("superset/dashboard/{}/", one.slug)));
-    Ok(Outcome::new(&desired, verdicts, charts, page))
+    let mut outcome = Outcome::new(plan, charts, page);
+    outcome.backup = backup;
+    Ok(outcome)
 }
 
-fn verdicts(desired: &[Asset], found: &[Option<Found>]) -> Vec<Verdict> {
-    let pairs = desired.iter().zip(found);
-    pairs.map(|(asset, found)| diff::verdict(&asset.settings, settings(found.as_ref()))).collect()
+/// Puts back what a backup holds. What was made since then, and was not there before, stays.
+pub async fn restore(config: &Config, backup: &Backup) -> Result<()> {
+    let files = kept::from_objects(&backup.objects)?;
+    let database = &assets::bare(config)[0];
+    let databases = kept::our_databases(&files, database.uuid, &database.name);
+    let address = Address::of(config)?;
+    let session = Session::login(&config.superset).await?;
+    let reply = session.import_zip(kept::zip(&files)?, databases, &address).await?;
+    judge(&session, &reply, &address)
 }
 
-/// Imports, and reads back what came of it.
-async fn write(session: &Session, desired: &[Asset], address: &Address) -> Result<Vec<Option<Found>>> {
-    session.may_write(desired).await?;
-    refuse_strangers(session, desired).await?;
-    session.import(desired, address).await?;
-    let found = session.find_all(desired).await?;
-    warn_of_what_did_not_stick(desired, &found);
-    Ok(found)
+/// Carries a plan out: looks whether it may, keeps what is there, imports, removes; and looks at what came of it.
+async fn apply(
+    config: &Config,
+    session: &Session,
+    desired: &[Asset],
+    address: &Address,
+    survey: Survey,
+    plan: &Plan,
+) -> Result<(Survey, Option<PathBuf>)> {
+    may_write(session, desired).await?;
+    refuse_strangers(plan)?;
+    let backup = keep(config, session, &survey.there(desired)).await?;
+    let orphans = survey.orphans.clone();
+    let is_import = |action: &Action| matches!(action, Action::Create | Action::Change(_));
+    let mut survey = if plan.count(is_import) > 0 { import(config, session, desired, address, survey).await? } else { survey };
+    for orphan in orphans.iter().filter(|orphan| orphan.used_by.is_none()) {
+        session.delete(orphan.kind, orphan.id).await?;
+    }
+    survey.orphans.clear();
+    Ok((survey, backup))
+}
+
+async fn may_write(session: &Session, desired: &[Asset]) -> Result<()> {
+    let mut kinds: Vec<Kind> = desired.iter().map(|asset| asset.kind).collect();
+    kinds.dedup();
+    session.may_write(&kinds).await
+}
+
+/// Imports, and reads back what came of it. An import whose answer did not come may have been done, by us or by another run.
+async fn import(config: &Config, session: &Session, desired: &[Asset], address: &Address, before: Survey) -> Result<Survey> {
+    let mut survey = before;
+    for attempt in 1..=IMPORTS {
+        let reply = session.import(desired, &survey.found, address).await;
+        survey = survey::survey(session, &config.name, desired).await?;
+        let missing = survey::did_not_stick(desired, &survey.found);
+        let may_help = reply.as_ref().map_or(true, |reply| reply.status >= 500);
+        let done = reply.and_then(|reply| judge(session, &reply, address));
+        match done {
+            Ok(()) => missing.iter().for_each(|what| tracing::warn!("{what}")),
+            Err(_) if missing.is_empty() => {}
+            Err(_) if may_help && attempt < IMPORTS => continue,
+            Err(error) => return Err(error),
+        }
+        break;
+    }
+    Ok(survey)
+}
+
+fn judge(session: &Session, reply: &crate::http::Reply, address: &Address) -> Result<()> {
+    match reply.status {
+        200..=299 => Ok(()),
+        401 | 403 => Err(failure::refused(reply, &session.user)),
+        _ => Err(failure::import(reply, address)),
+    }
+}
+
+/// Keeps what is there in a file; `None`: there is nothing.
+async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Result<Option<PathBuf>> {
+    let mut files = kept::Files::new();
+    for kind in [Kind::Database, Kind::Dataset, Kind::Chart, Kind::Dashboard] {
+        let ids: Vec<u64> = there.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
+        if !ids.is_empty() {
+            files.extend(kept::files(session.export(kind, &ids).await?)?);
+        }
+    }
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    Backup::new(&config.name, "superset", now, kept::objects(files)).write().map(Some)
 }
 
 fn password_change() -> Change {
     Change { setting: "password".into(), old: json!("***"), new: json!("***") }
 }
 
-fn settings(found: Option<&Found>) -> Option<&Value> {
-    found.map(|found| &found.settings)
-}
-
-/// An import takes over whatever has the name of one of its objects; so it is looked for first.
-async fn refuse_strangers(session: &Session, desired: &[Asset]) -> Result<()> {
-    for asset in desired {
-        if let Some(stranger) = session.stranger(asset).await? {
-            let (setting, way_out) = match asset.kind {
-                Kind::Database => ("name", "give the pipeline file another `name`"),
-                Kind::Dataset => ("name", "give the [[datasource]] another `name`"),
-                Kind::Chart | Kind::Dashboard => ("slug", "give the [dashboard] another `slug`"),
-            };
-            let taken = asset.settings["slug"].as_str().unwrap_or(&asset.name);
-            return Err(Error::new(
-                error::Kind::Failed,
-                format!(
-                    "Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({stranger})",
-                    asset.kind
-                ),
-            )
-            .hint(format!("{way_out}, or rename or delete that one in Superset; nothing was changed")));
-        }
+/// An import takes over whatever has the name of one of its objects, so that must have been asked for.
+fn refuse_strangers(plan: &Plan) -> Result<()> {
+    for step in &plan.steps {
+        let Action::NotOurs { maker, changes } = &step.action else { continue };
+        let (setting, way_out) = match step.kind {
+            "database" => ("name", "give the pipeline file another `name`"),
+            "dataset" => ("name", "give the [[datasource]] another `name`"),
+            _ => ("slug", "give the [dashboard] another `slug`"),
+        };
+        let new = changes.iter().find(|change| change.setting == "slug").and_then(|change| change.new.as_str());
+        let taken = new.unwrap_or(&step.name);
+        return Err(Error::new(
+            error::Kind::Failed,
+            format!("Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({maker})", step.kind),
+        )
+        .hint(format!("{way_out}, rename or delete that one in Superset, or take it over with --adopt; nothing was changed")));
     }
     Ok(())
-}
-
-fn warn_of_what_did_not_stick(desired: &[Asset], found: &[Option<Found>]) {
-    for (asset, found) in desired.iter().zip(found) {
-        for change in diff::changes(&asset.settings, settings(found.as_ref()).unwrap_or(&Value::Null)) {
-            tracing::warn!("{} `{}`: Superset did not take {change}", asset.kind, asset.name);
-        }
-    }
 }
 
 /// Asks each chart for its data, until it is plain that Druid cannot be asked.

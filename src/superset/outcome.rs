@@ -1,12 +1,13 @@
 //! What a run says. Pure.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use super::assets::Asset;
-use super::diff::Verdict;
+use serde_json::{Value, json};
+
 use super::failure::Trouble;
-use super::ids::Kind;
 use crate::error::Result;
+use crate::plan::{Plan, Told};
 
 /// The part of a row limit above which it is time to raise it.
 const NEARLY: f64 = 0.8;
@@ -26,26 +27,37 @@ impl Rows {
     }
 }
 
-/// What was done. Displayed, it is the report.
+/// What was done, or in a dry run would be. Displayed, it is the report.
 #[derive(Debug)]
 pub struct Outcome {
-    objects: Vec<(Kind, String, Verdict)>,
+    /// What was done to each object.
+    pub plan: Plan,
     charts: Vec<(String, Result<Rows>)>,
     /// The dashboard's address, if the file has one.
     pub page: Option<String>,
+    /// Where what was replaced is kept.
+    pub backup: Option<PathBuf>,
 }
 
 impl Outcome {
-    /// From the desired objects, what became of each, and what each chart's query brought.
-    pub fn new(
-        desired: &[Asset],
-        verdicts: Vec<Verdict>,
-        charts: Vec<(String, Result<Rows, Trouble>)>,
-        page: Option<String>,
-    ) -> Self {
-        let objects = desired.iter().zip(verdicts).map(|(asset, verdict)| (asset.kind, asset.name.clone(), verdict)).collect();
+    /// From what was done to the objects, and what each chart's query brought.
+    pub fn new(plan: Plan, charts: Vec<(String, Result<Rows, Trouble>)>, page: Option<String>) -> Self {
         let charts = charts.into_iter().map(|(title, rows)| (title, rows.map_err(Trouble::error))).collect();
-        Self { objects, charts, page }
+        Self { plan, charts, page, backup: None }
+    }
+
+    /// For `--output json`: the plan's own form, and `"page"`, `"backup"` and `"charts": [{"title", "rows", "row_limit"}]`, or
+    /// `"error"` where a chart has no data.
+    pub fn to_json(&self) -> Value {
+        let chart = |(title, rows): &(String, Result<Rows>)| match rows {
+            Ok(Rows { rows, limit }) => json!({ "title": title, "rows": rows, "row_limit": limit }),
+            Err(error) => json!({ "title": title, "error": error.message }),
+        };
+        let mut value = self.plan.to_json();
+        value["charts"] = self.charts.iter().map(chart).collect();
+        value["page"] = json!(self.page);
+        value["backup"] = json!(self.backup);
+        value
     }
 
     /// The charts whose rows come near their limit, beyond which Superset leaves out the smallest.
@@ -71,19 +83,15 @@ impl Outcome {
         }
     }
 
-    fn count(&self, is: impl Fn(&Verdict) -> bool) -> usize {
-        self.objects.iter().filter(|(_, _, verdict)| is(verdict)).count()
+    /// The report of a dry run.
+    pub fn intended(&self) -> String {
+        format!("{}{}\n", Told { plan: &self.plan, done: false }, self.plan.summary())
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (kind, name, verdict) in &self.objects {
-            writeln!(f, "{:<10} {kind:<10} {name}", word(verdict))?;
-            if let Verdict::Changed(changes) = verdict {
-                changes.iter().try_for_each(|change| writeln!(f, "{:21} {change}", ""))?;
-            }
-        }
+        write!(f, "{}", Told { plan: &self.plan, done: true })?;
         for (title, rows) in &self.charts {
             if let Ok(Rows { rows, .. }) = rows {
                 writeln!(f, "{rows} rows in {title}")?;
@@ -92,40 +100,26 @@ impl fmt::Display for Outcome {
         if let Some(page) = &self.page {
             writeln!(f, "{page}")?;
         }
-        let created = self.count(|verdict| *verdict == Verdict::Created);
-        let unchanged = self.count(|verdict| *verdict == Verdict::Unchanged);
-        writeln!(f, "created {created} changed {} unchanged {unchanged}", self.objects.len() - created - unchanged)
-    }
-}
-
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Created => "created",
-        Verdict::Changed(_) => "changed",
-        Verdict::Unchanged => "unchanged",
+        writeln!(f, "{}", self.plan.summary())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::error::{self, Error};
+    use crate::plan::{Action, Change, Step};
     use crate::superset::assets::desired;
-    use crate::superset::diff::Change;
     use crate::superset::testing::sales;
 
     fn outcome(rows: Result<Rows, Trouble>) -> Outcome {
-        let mut verdicts = vec![Verdict::Unchanged; 7];
-        verdicts[3] = Verdict::Created;
-        verdicts[6] = Verdict::Changed(vec![Change { setting: "slug".into(), old: json!("a"), new: json!("b") }]);
-        Outcome::new(
-            &desired(&sales()).unwrap(),
-            verdicts,
-            vec![("one".into(), rows)],
-            Some("http://s/superset/dashboard/b/".into()),
-        )
+        let step = |kind, name, action| Step { kind, name, action, effect: None };
+        let assets = desired(&sales()).unwrap();
+        let mut steps: Vec<Step> = assets.into_iter().map(|one| step(one.kind.word(), one.name, Action::Unchanged)).collect();
+        steps[3].action = Action::Create;
+        steps[6].action = Action::Change(vec![Change { setting: "slug".into(), old: json!("a"), new: json!("b") }]);
+        steps.push(step("chart", "old".into(), Action::Remove));
+        Outcome::new(Plan { steps }, vec![("one".into(), rows)], Some("http://s/superset/dashboard/b/".into()))
     }
 
     #[test]
@@ -139,9 +133,10 @@ mod tests {
         unchanged  chart      stores_shares_sales
         changed    dashboard  Kafka 101 Tutorial
                               slug: "a" -> "b"
+        removed    chart      old
         5 rows in one
         http://s/superset/dashboard/b/
-        created 1 changed 1 unchanged 5
+        created 1 changed 1 unchanged 5 removed 1
         "#);
     }
 
@@ -155,6 +150,15 @@ mod tests {
     fn a_chart_without_data_fails_the_run() {
         let outcome = outcome(Err(Trouble::NoTable(Error::new(error::Kind::Failed, "no table"))));
         assert_eq!(outcome.result().unwrap_err().message, "chart `one` has no data: no table");
-        assert!(outcome.to_string().ends_with("created 1 changed 1 unchanged 5\n"));
+        assert!(outcome.to_string().ends_with("created 1 changed 1 unchanged 5 removed 1\n"));
+    }
+
+    #[test]
+    fn as_json_it_has_the_plan_the_page_and_the_rows() {
+        let value = outcome(Ok(Rows { rows: 5, limit: 50_000 })).to_json();
+        assert_eq!(value["charts"], json!([{"title": "one", "rows": 5, "row_limit": 50_000}]));
+        assert_eq!((&value["page"], &value["removed"]), (&json!("http://s/superset/dashboard/b/"), &json!(1)));
+        let failed = outcome(Err(Trouble::NoTable(Error::new(error::Kind::Failed, "no table")))).to_json();
+        assert_eq!(failed["charts"][0]["error"], "no table");
     }
 }

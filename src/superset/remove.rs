@@ -1,0 +1,72 @@
+//! Taking away what was made.
+
+use super::assets::{self, Asset};
+use super::ids::Kind;
+use super::session::Session;
+use super::survey::{self, Survey};
+use crate::config::Config;
+use crate::error::Result;
+use crate::plan::{Action, Plan, Step};
+
+/// An object that goes, or that stays for a reason.
+struct Removal {
+    kind: Kind,
+    id: u64,
+    name: String,
+    stays: Option<String>,
+}
+
+/// Removes what the pipeline file made, also what it no longer has, each before what it needs. Datasets that others draw charts
+/// from stay, and so does their database. With `dry_run` nothing is removed.
+pub async fn remove(config: &Config, dry_run: bool) -> Result<Plan> {
+    let desired = assets::bare(config);
+    let session = Session::login(&config.superset).await?;
+    let survey = survey::survey(&session, &config.name, &desired).await?;
+    let removals = removals(&config.name, &desired, &survey);
+    let plan = Plan { steps: removals.iter().map(Removal::step).collect() };
+    if dry_run || !plan.changes_something() {
+        return Ok(plan);
+    }
+    super::may_write(&session, &desired).await?;
+    let there: Vec<(Kind, u64)> = removals.iter().map(|one| (one.kind, one.id)).collect();
+    if let Some(path) = super::keep(config, &session, &there).await? {
+        tracing::warn!("what is removed is kept: `pipeline restore {}` puts it back", path.display());
+    }
+    for one in removals.iter().filter(|one| one.stays.is_none()) {
+        session.delete(one.kind, one.id).await?;
+    }
+    Ok(plan)
+}
+
+fn removals(pipeline: &str, desired: &[Asset], survey: &Survey) -> Vec<Removal> {
+    let mut removals: Vec<Removal> = Vec::new();
+    for kind in [Kind::Dashboard, Kind::Chart, Kind::Dataset, Kind::Database] {
+        for (asset, found) in desired.iter().zip(&survey.found).filter(|(asset, _)| asset.kind == kind) {
+            let Some(found) = found else { continue };
+            let stays = match kind {
+                Kind::Dataset => survey.chart_of_others(pipeline, desired, found.id),
+                Kind::Database => survey.dataset_beside(&gone(&removals)),
+                Kind::Chart | Kind::Dashboard => None,
+            };
+            removals.push(Removal { kind, id: found.id, name: asset.name.clone(), stays });
+        }
+        let orphans = survey.orphans.iter().filter(|orphan| orphan.kind == kind);
+        removals.extend(orphans.map(|one| Removal { kind, id: one.id, name: one.name.clone(), stays: one.used_by.clone() }));
+    }
+    removals
+}
+
+/// The datasets that go.
+fn gone(removals: &[Removal]) -> Vec<u64> {
+    removals.iter().filter(|one| one.kind == Kind::Dataset && one.stays.is_none()).map(|one| one.id).collect()
+}
+
+impl Removal {
+    fn step(&self) -> Step {
+        let (action, effect) = match &self.stays {
+            None => (Action::Remove, None),
+            Some(why) => (Action::Unchanged, Some(format!("it stays: {why}"))),
+        };
+        Step { kind: self.kind.word(), name: self.name.clone(), action, effect }
+    }
+}

@@ -1,0 +1,119 @@
+//! A login at Superset, kept valid: the one place that sends.
+
+use reqwest::header::REFERER;
+use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::failure;
+use crate::config::{Secret, Superset};
+use crate::error::{self, Error, Result};
+use crate::http::{Reply, Server};
+
+/// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
+#[derive(Debug)]
+pub struct Session {
+    server: Server,
+    /// The user's name.
+    pub user: String,
+    password: Secret,
+    token: Mutex<Secret>,
+}
+
+#[derive(Deserialize)]
+struct LoggedIn {
+    access_token: String,
+}
+
+#[derive(Deserialize)]
+struct Csrf {
+    result: String,
+}
+
+impl Session {
+    /// Logs in.
+    pub async fn login(config: &Superset) -> Result<Self> {
+        let (user, password) = credentials(config)?;
+        let server = Server::new("Superset", &config.url)?;
+        let token = Mutex::new(log_in(&server, user, password).await?);
+        Ok(Self { server, user: user.into(), password: password.clone(), token })
+    }
+
+    /// The address of a page.
+    pub fn page(&self, path: &str) -> String {
+        self.server.address().join(path).map_or_else(|_| path.into(), String::from)
+    }
+
+    /// Asks, and gives whatever is answered.
+    pub async fn ask(&self, path: &str) -> Result<Reply> {
+        self.send(&Method::GET, path, Ok).await
+    }
+
+    /// Asks for what must be there.
+    pub async fn get(&self, path: &str) -> Result<Reply> {
+        let reply = self.ask(path).await?;
+        self.check(reply)
+    }
+
+    /// Writes, and gives whatever is answered. `fill` puts the body into the request, which is made anew for each attempt.
+    ///
+    /// It needs a CSRF token, whose cookie the connection keeps, and over https a referrer.
+    pub async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>,
+    ) -> Result<Reply> {
+        let csrf = self.get("api/v1/security/csrf_token/").await?.json::<Csrf>()?.result;
+        let fill =
+            |request: RequestBuilder| fill(request.header("X-CSRFToken", &csrf).header(REFERER, self.server.address().as_str()));
+        self.send(&method, path, fill).await
+    }
+
+    async fn send(&self, method: &Method, path: &str, fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>) -> Result<Reply> {
+        let token = self.token.lock().await.clone();
+        let reply = self.once(method, path, &token, &fill).await?;
+        if reply.status != 401 {
+            return Ok(reply);
+        }
+        let token = log_in(&self.server, &self.user, &self.password).await?;
+        *self.token.lock().await = token.clone();
+        self.once(method, path, &token, &fill).await
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        path: &str,
+        token: &Secret,
+        fill: &impl Fn(RequestBuilder) -> Result<RequestBuilder>,
+    ) -> Result<Reply> {
+        let request = self.server.request(method.clone(), path)?.bearer_auth(token.expose());
+        self.server.send(fill(request)?).await
+    }
+
+    /// The reply, if it is a success.
+    pub fn check(&self, reply: Reply) -> Result<Reply> {
+        if matches!(reply.status, 401 | 403) { Err(failure::refused(&reply, &self.user)) } else { reply.success() }
+    }
+}
+
+async fn log_in(server: &Server, user: &str, password: &Secret) -> Result<Secret> {
+    // Without `provider` Superset answers 500.
+    let body = json!({ "username": user, "password": password.expose(), "provider": "db" });
+    let reply = server.send(server.request(Method::POST, "api/v1/security/login")?.json(&body)).await?;
+    if reply.is_success() { Ok(Secret::new(reply.json::<LoggedIn>()?.access_token)) } else { Err(failure::login(&reply, user)) }
+}
+
+fn credentials(config: &Superset) -> Result<(&str, &Secret)> {
+    let missing = |key: &str| {
+        Error::new(error::Kind::Config, format!("[superset] has no `{key}`")).hint(format!(
+            "set it in the pipeline file, or as PIPELINE_SUPERSET_{}{}",
+            key.to_uppercase(),
+            if key == "password" { "; a file can be named with password_file" } else { "" }
+        ))
+    };
+    let user = config.username.as_deref().filter(|user| !user.is_empty()).ok_or_else(|| missing("username"))?;
+    Ok((user, config.password.as_ref().ok_or_else(|| missing("password"))?))
+}
