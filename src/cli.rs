@@ -118,19 +118,48 @@ pub struct Down {
     pub topics: bool,
 }
 
+/// What the help says of proposing.
+const INIT: &str = "\
+The newest schema of subject TOPIC-value and the last records of each partition (2000 at most, for 10 s at most) are looked at. \
+Proposed are the event time, fields to group by, sums and a count, a window, two Druid datasources, three charts and a dashboard. \
+Each choice stands in the file with its reason and what else there was.
+
+The proposal is shown, and written when you say so. Without a terminal it goes to stdout and nothing is written, unless with --yes:
+  pipeline init --topic ORDERS > orders.toml              the proposal alone
+  pipeline init --topic ORDERS --file orders.toml --yes   with the schema beside it, orders.avsc
+
+The servers are those of --config, the environment and --set. Settings that differ from the defaults are written into the file, \
+passwords never: for each the file names the environment variable. Files that are there are not overwritten.";
+
 /// `pipeline init`
 #[derive(Debug, Args)]
+#[command(after_long_help = INIT)]
 pub struct Init {
     /// The topic
     #[arg(long)]
     pub topic: String,
+    /// The file to write; the schema is put beside it as .avsc; default: TOPIC.toml in this folder
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// The field that holds the event time, nested ones as dotted path; default: found by type, values and name
+    #[arg(long, value_name = "FIELD")]
+    pub time: Option<String>,
     /// Write the file without being asked
     #[arg(long)]
     pub yes: bool,
 }
 
+/// What the help says of the configuration.
+const CONFIG: &str = "\
+  pipeline config show                              a line a setting: its value, and after # where the value comes from
+  pipeline config show --output json
+  pipeline config schema > pipeline.schema.json     for editors: `#:schema pipeline.schema.json` as first line of the file
+
+Flags win over environment variables, which win over the pipeline file, which wins over the defaults.";
+
 /// `pipeline config`
 #[derive(Debug, Args)]
+#[command(after_help = CONFIG)]
 pub struct ConfigArgs {
     /// What to show
     #[command(subcommand)]

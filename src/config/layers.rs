@@ -73,7 +73,8 @@ fn refuse_secret(flag: &str, key: &str, path: &str) -> Result<()> {
         .hint(format!("set {} instead, or {flag} {key}_file=PATH", env_name(path))))
 }
 
-fn env_name(path: &str) -> String {
+/// The environment variable that sets a key of a connection table (`druid.password`).
+pub fn env_name(path: &str) -> String {
     format!("PIPELINE_{}", path.replace('.', "_").to_uppercase())
 }
 

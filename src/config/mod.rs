@@ -10,10 +10,10 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
-pub use layers::Override;
+pub use layers::{Override, env_name};
 pub use origins::{Origin, Setting};
 pub use schema::schema;
-pub use secret::Secret;
+pub use secret::{Secret, is_secret};
 pub use types::*;
 pub use units::{Instant, Millis};
 

@@ -13,7 +13,7 @@ pub(super) const HIDDEN: &str = "***";
 const SECRET_WORDS: [&str; 7] = ["password", "secret", "jaas", "key", "token", "pem", "oauthbearer.config"];
 
 /// Whether a librdkafka property's value is to be hidden, by its name.
-pub(super) fn is_secret(property: &str) -> bool {
+pub fn is_secret(property: &str) -> bool {
     let property = property.to_lowercase();
     let path = property.ends_with(".location") || property.ends_with("_file");
     !path && SECRET_WORDS.iter().any(|word| property.contains(word))

@@ -20,6 +20,20 @@ pub fn last_values(
     each: i64,
     limit: Duration,
 ) -> Result<Vec<Vec<u8>>> {
+    let mut values = Vec::new();
+    last_records(kafka, topic, ends, each, limit, |value| values.push(value.to_vec()))?;
+    Ok(values)
+}
+
+/// Hands the same values to `take`, one after the other; its time counts too.
+pub fn last_records(
+    kafka: &config::Kafka,
+    topic: &str,
+    ends: &BTreeMap<i32, Ends>,
+    each: i64,
+    limit: Duration,
+    take: impl FnMut(&[u8]),
+) -> Result<()> {
     let context = Context::default();
     let failed = |error: KafkaError| explain(&format!("Kafka at {}, reading {topic}", kafka.bootstrap_servers), &error, &context);
     // The group's name is only there because assigning wants one: nothing is committed to it.
@@ -31,7 +45,7 @@ pub fn last_values(
         assigned.add_partition_offset(topic, partition, from).map_err(failed)?;
     }
     consumer.assign(&assigned).map_err(failed)?;
-    read_up_to(&consumer, ends, assigned.count(), Instant::now() + limit).map_err(failed)
+    read_up_to(&consumer, ends, assigned.count(), Instant::now() + limit, take).map_err(failed)
 }
 
 /// Reads `partitions` partitions to their ends as they were; what is written meanwhile is left.
@@ -40,14 +54,15 @@ fn read_up_to(
     ends: &BTreeMap<i32, Ends>,
     partitions: usize,
     deadline: Instant,
-) -> Result<Vec<Vec<u8>>, KafkaError> {
-    let (mut values, mut read) = (Vec::new(), BTreeSet::new());
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), KafkaError> {
+    let mut read = BTreeSet::new();
     while read.len() < partitions && Instant::now() < deadline {
         match consumer.poll(Duration::from_millis(50)) {
             Some(Ok(record)) => {
                 let high = ends.get(&record.partition()).map_or(0, |ends| ends.high);
                 if record.offset() < high {
-                    values.extend(record.payload().map(<[u8]>::to_vec));
+                    record.payload().into_iter().for_each(&mut take);
                 }
                 if record.offset() + 1 >= high {
                     read.insert(record.partition());
@@ -58,5 +73,5 @@ fn read_up_to(
             None => {}
         }
     }
-    Ok(values)
+    Ok(())
 }

@@ -17,7 +17,7 @@ pub use client::{Context, client_config};
 pub use consumer::{Committed, Source};
 pub use count::{Counted, count};
 pub use errors::explain;
-pub use last::last_values;
+pub use last::{last_records, last_values};
 pub use member::{Member, Share};
 pub use scan::scan;
 pub use tail::{Look, Tail};

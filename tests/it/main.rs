@@ -1,13 +1,14 @@
 //! Integration tests: the program as a user runs it.
 //!
-//! * [`errors`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the page with
-//!   Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
+//! * [`errors`], [`config`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the
+//!   page with Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
+mod config;
 mod demo;
 mod embedded;
 mod errors;

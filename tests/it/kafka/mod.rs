@@ -3,6 +3,7 @@
 mod created;
 mod decimals;
 mod evolution;
+mod init;
 mod instances;
 mod kills;
 mod latency;
