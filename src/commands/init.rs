@@ -1,8 +1,10 @@
 //! `pipeline init`: looks at a topic, and proposes a pipeline file for it.
 
+mod field;
 mod proposal;
 mod sample;
 mod text;
+mod time;
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;

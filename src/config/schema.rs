@@ -45,6 +45,23 @@ mod tests {
     use super::super::DEFAULT_FILE;
     use super::*;
 
+    /// Keywords that no value of the shipped file can break, or that say nothing of values, and those that held above.
+    const LEFT: [&str; 13] = [
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "format",
+        "const",
+        "enum",
+        "$schema",
+        "$defs",
+        "title",
+        "description",
+        "default",
+        "examples",
+    ];
+
     /// Where a value breaks the schema, by the keywords that this schema uses; any other keyword fails.
     fn broken(schema: &Value, root: &Value, value: &Value, place: &str) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -101,9 +118,7 @@ mod tests {
                         wrong.extend(item.flat_map(|item| broken(rule, root, item, &format!("{place}.{name}"))));
                     }
                 }
-                "minItems" | "maxItems" | "minimum" | "maximum" | "format" | "const" | "enum" => {}
-                "$schema" | "$defs" | "title" | "description" | "default" | "examples" => {}
-                other => panic!("{place}: keyword {other}"),
+                other => assert!(LEFT.contains(&other), "{place}: keyword {other}"),
             }
         }
         wrong

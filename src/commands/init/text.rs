@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use toml::Value;
 
 use super::proposal::{Measure, Proposal};
-use crate::config::{self, Config, Millis, column_name, is_secret};
+use crate::config::{self, Config, Function, Millis, column_name, is_secret};
 
 /// The widest comment.
 const WIDTH: usize = 120;
@@ -83,7 +83,7 @@ impl File {
         let (druid, superset) = (config::Druid::default(), config::Superset::default());
         let mut table = Connection::new("kafka");
         table.text("bootstrap_servers", &config.kafka.bootstrap_servers, &kafka.bootstrap_servers);
-        self.connection(table);
+        self.connection(&table);
         let mut table = Connection::new("kafka.properties");
         for (name, value) in &config.kafka.properties {
             if is_secret(name) {
@@ -92,28 +92,28 @@ impl File {
                 table.text(name, value.0.expose(), "");
             }
         }
-        self.connection(table);
+        self.connection(&table);
         let mut table = Connection::new("registry");
         table.text("url", &config.registry.url, &registry.url);
         table.option("username", config.registry.username.as_ref());
         table.password(config.registry.password.as_ref());
-        self.connection(table);
+        self.connection(&table);
         let mut table = Connection::new("druid");
         table.text("url", &config.druid.url, &druid.url);
         table.option("username", config.druid.username.as_ref());
         table.password(config.druid.password.as_ref());
-        table.option("kafka_bootstrap_servers", config.druid.kafka_bootstrap_servers.as_ref());
-        table.option("registry_url", config.druid.registry_url.as_ref());
-        self.connection(table);
+        table.text("kafka_bootstrap_servers", config.kafka_for_druid(), &config.kafka.bootstrap_servers);
+        table.text("registry_url", config.registry_for_druid(), &config.registry.url);
+        self.connection(&table);
         let mut table = Connection::new("superset");
         table.text("url", &config.superset.url, &superset.url);
         table.option("username", config.superset.username.as_ref());
         table.password(config.superset.password.as_ref());
-        table.option("druid_url", config.superset.druid_url.as_ref());
-        self.connection(table);
+        table.text("druid_url", config.druid_for_superset(), &config.druid.url);
+        self.connection(&table);
     }
 
-    fn connection(&mut self, table: Connection) {
+    fn connection(&mut self, table: &Connection) {
         if table.lines.is_empty() {
             return;
         }
@@ -184,16 +184,16 @@ impl File {
         self.part("What Superset shows");
         let drawn = proposal.drawn();
         let group = proposal.groups.first().map(|group| column_name(&group.path));
-        let of_raw = metric(drawn.function.sql(), drawn.field.as_deref().map(column_name).as_deref());
-        let of_sums = metric("SUM", Some(&drawn.name));
+        let of_raw = metric(drawn.function, drawn.field.as_deref().map(column_name).as_deref());
+        let of_sums = metric(Function::Sum, Some(&drawn.name));
         let (raw, summed, shares) = (proposal.title("events"), proposal.title("aggregate"), proposal.title("shares"));
-        let over_time = |file: &mut Self, title: &str, datasource: &str, metric: &Value, why: &str| {
+        let over_time = |file: &mut Self, title: &str, datasource: &str, metric: &str, why: &str| {
             file.table("[[chart]]");
             file.key("title", title);
             file.comment(why);
             file.key("type", "area");
             file.key("datasource", datasource);
-            file.key("metric", metric.clone());
+            file.line(&format!("metric = {metric}"));
             group.iter().for_each(|group| file.key("group_by", list([group.clone()])));
             file.comment(&format!("the length of a bucket{}", proposal.grain_note()));
             file.key("grain", proposal.grain().to_string());
@@ -209,7 +209,7 @@ impl File {
         self.key("title", title.as_str());
         self.key("type", kind);
         self.key("datasource", proposal.raw());
-        self.key("metric", of_raw.clone());
+        self.line(&format!("metric = {of_raw}"));
         group.iter().for_each(|group| self.key("group_by", list([group.clone()])));
         self.table("[dashboard]");
         self.key("title", proposal.title("dashboard"));
@@ -248,8 +248,7 @@ impl Connection {
 
     fn text(&mut self, key: &str, value: &str, default: &str) {
         if value != default {
-            let key = if key.contains('.') { Value::from(key).to_string() } else { key.to_owned() };
-            self.lines.push(format!("{key} = {}", Value::from(value)));
+            self.lines.push(format!("{} = {}", quoted(key), Value::from(value)));
         }
     }
 
@@ -266,7 +265,7 @@ impl Connection {
     /// A secret stays where it is: the file only says how to give it.
     fn secret(&mut self, key: &str, table: &str) {
         let variable = config::env_name(&format!("{table}.{key}"));
-        let key = Value::from(format!("{key}_file"));
+        let key = quoted(&format!("{key}_file"));
         self.lines.push(format!("# give the secret by the environment variable {variable}, or with {key} = \"PATH\""));
     }
 }
@@ -322,13 +321,18 @@ impl Proposal {
     }
 }
 
-fn metric(function: &str, field: Option<&str>) -> Value {
-    let mut table = toml::Table::new();
-    table.insert("function".into(), function.to_lowercase().into());
-    if let Some(field) = field {
-        table.insert("field".into(), field.into());
+/// A key as TOML wants it; the keys of this program need quotes only for their dots.
+fn quoted(key: &str) -> String {
+    if key.contains('.') { Value::from(key).to_string() } else { key.to_owned() }
+}
+
+/// A chart's metric, in the order in which one reads it.
+fn metric(function: Function, field: Option<&str>) -> String {
+    let function = Value::from(function.sql().to_lowercase());
+    match field {
+        Some(field) => format!("{{ function = {function}, field = {} }}", Value::from(field)),
+        None => format!("{{ function = {function} }}"),
     }
-    table.into()
 }
 
 fn list(items: impl IntoIterator<Item = String>) -> Value {
