@@ -9,6 +9,7 @@ mod kills;
 mod latency;
 mod letters;
 mod metrics;
+mod nested;
 mod poison;
 mod refusals;
 mod registry;
