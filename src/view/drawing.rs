@@ -174,6 +174,8 @@ impl Drawing {
         if buckets.values().any(|bucket| bucket.others.is_some()) {
             all.push(series(OTHERS.to_owned(), &|time| buckets.get(&time)?.others));
         }
+        // A bucket that is open in part is open.
+        let open_from = open_from.map(|time_ms| self.bucket(time_ms));
         OverTime { grain, step: self.chart.step, stack: self.chart.stack, times, series: all, open_from }
     }
 

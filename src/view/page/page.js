@@ -194,7 +194,7 @@ function names() {
 
 function strip() {
   say('events', number(state.events));
-  say('rate', number(state.rate));
+  say('rate', number(Math.round(state.rate * 100) / 100));
   say('open-windows', number(state.open_windows));
   say('late', number(state.late));
   say('dead-letters', number(state.dead_letters));
