@@ -51,6 +51,14 @@ pub struct Global {
     /// Set a librdkafka property; wins over everything else
     #[arg(short = 'X', global = true, value_name = "KEY=VALUE", help_heading = "Global options")]
     pub property: Vec<String>,
+    /// How long one request to the schema registry, Druid or Superset may take; default: 10s
+    #[arg(long, global = true, value_name = "DURATION", value_parser = some_time, help_heading = "Global options")]
+    pub timeout: Option<Millis>,
+}
+
+fn some_time(text: &str) -> Result<Millis, String> {
+    let time: Millis = text.parse()?;
+    if time > Millis(0) { Ok(time) } else { Err("it must be longer than zero".into()) }
 }
 
 /// The verbs.

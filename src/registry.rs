@@ -1,20 +1,20 @@
 //! The schema registry: anything that speaks Confluent's API, at any address, a path included.
 
-use std::error::Error as _;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder};
+use serde::Deserialize;
+use serde_json::json;
 
-use schema_registry_converter::async_impl::schema_registry::{self as client, SrSettings};
-use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
-
-use crate::config;
+use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::http::{client_builder, root_cause};
+use crate::http::{self, Reply, Server};
 
 /// A client of one registry.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Registry {
-    url: String,
-    settings: SrSettings,
+    server: Server,
+    username: Option<String>,
+    password: Option<Secret>,
 }
 
 /// A schema as the registry holds it.
@@ -26,41 +26,59 @@ pub struct Registered {
     pub schema: String,
 }
 
+/// What the registry answers when it has registered a schema.
+#[derive(Deserialize)]
+struct Given {
+    id: u32,
+}
+
+/// A schema, as it answers; the id is there if a subject was asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Held {
+    id: Option<u32>,
+    schema: String,
+    /// Left out where it is AVRO.
+    schema_type: Option<String>,
+}
+
+/// A refusal. Its codes are finer than the status: 40403, no such schema.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    message: String,
+}
+
 impl Registry {
     /// A client of the registry that `[registry]` names. Opens no connection yet.
     pub fn new(config: &config::Registry) -> Result<Self> {
-        let url = config.url.trim_end_matches('/').to_owned();
-        let mut settings = SrSettings::new_builder(url.clone());
-        settings.set_timeout(crate::http::REQUEST_TIMEOUT);
-        if let Some(username) = &config.username {
-            settings.set_basic_authorization(username, config.password.as_ref().map(config::Secret::expose));
-        }
-        let settings = settings.build_with(client_builder(&url)).map_err(|error| {
-            Error::new(Kind::Failed, format!("cannot set up a client of the schema registry: {}", error.error))
-        })?;
-        Ok(Self { url, settings })
+        let server = Server::new("schema registry", "registry", &config.url, &config.http)?;
+        Ok(Self { server, username: config.username.clone(), password: config.password.clone() })
     }
 
     /// Registers a schema under a subject, or finds it there, and returns its id.
     pub async fn register(&self, subject: &str, schema: &str) -> Result<u32> {
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.into());
-        client::post_schema(&self.settings, subject.into(), supplied)
-            .await
-            .map(|registered| registered.id)
-            .map_err(|error| self.explain(&format!("registering a schema under subject `{subject}`"), &error))
+        let request = self.request(Method::POST, &["subjects", subject, "versions"], &[])?;
+        let request = request.header(CONTENT_TYPE, "application/vnd.schemaregistry.v1+json");
+        let registered = async {
+            let reply = self.server.send(request.json(&json!({ "schema": schema, "schemaType": "AVRO" }))).await?;
+            if reply.is_success() { reply.json::<Given>() } else { Err(refusal(&reply)) }
+        };
+        let given = registered.await.map_err(|error| error.while_doing(format!("registering a schema for `{subject}`")))?;
+        Ok(given.id)
     }
 
     /// The newest schema of a subject; `None` if there is no such subject.
     pub async fn latest(&self, subject: &str) -> Result<Option<Registered>> {
-        let what = format!("asking for the schema of subject `{subject}`");
-        self.found(&what, client::get_schema_by_subject_and_version(&self.settings, subject, None).await)
+        let found = self.held(&["subjects", subject, "versions", "latest"], None).await;
+        found.map_err(|error| error.while_doing(format!("asking for the schema of subject `{subject}`")))
     }
 
     /// The newest schema of a topic's values; an error if there is none.
     pub async fn newest(&self, topic: &str) -> Result<Registered> {
         let subject = format!("{topic}-value");
         self.latest(&subject).await?.ok_or_else(|| {
-            Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", self.url))
+            Error::new(Kind::Data, format!("schema registry at {}: there is no subject `{subject}`", self.server.address()))
                 .hint(
                     "`pipeline produce` registers a source topic's, `pipeline aggregate` its sink's; is the address right, its path included?",
                 )
@@ -69,70 +87,72 @@ impl Registry {
 
     /// The schema of an id; `None` if the registry does not know the id.
     pub async fn by_id(&self, id: u32) -> Result<Option<Registered>> {
-        self.found(&format!("asking for schema id {id}"), client::get_schema_by_id(id, &self.settings).await)
+        let found = self.held(&["schemas", "ids", &id.to_string()], Some(id)).await;
+        found.map_err(|error| error.while_doing(format!("asking for schema id {id}")))
     }
 
-    fn found(
-        &self,
-        what: &str,
-        answer: std::result::Result<schema_registry_converter::schema_registry_common::RegisteredSchema, SRCError>,
-    ) -> Result<Option<Registered>> {
-        match answer {
-            Ok(schema) if schema.schema_type == SchemaType::Avro => Ok(Some(Registered { id: schema.id, schema: schema.schema })),
-            Ok(schema) => Err(Error::new(Kind::Data, format!("{what}: the schema is {:?}, not Avro", schema.schema_type))),
-            Err(error) if matches!(code(&error), Some(404 | 40401..=40403)) => Ok(None),
-            Err(error) => Err(self.explain(what, &error)),
+    /// A schema that is asked for by subject, or by an id, which the answer then leaves out.
+    async fn held(&self, path: &[&str], id: Option<u32>) -> Result<Option<Registered>> {
+        // Records may still be of a schema that was deleted since.
+        let query: &[_] = if id.is_some() { &[("deleted", "true")] } else { &[] };
+        let reply = self.server.send(self.request(Method::GET, path, query)?).await?;
+        if reply.status == 404 && said(&reply).is_some_and(|said| matches!(said.error_code, 404 | 40401..=40403)) {
+            return Ok(None);
+        }
+        if !reply.is_success() {
+            return Err(refusal(&reply));
+        }
+        let held: Held = reply.json()?;
+        match (held.schema_type.as_deref().unwrap_or("AVRO"), id.or(held.id)) {
+            ("AVRO", Some(id)) => Ok(Some(Registered { id, schema: held.schema })),
+            ("AVRO", None) => {
+                Err(Error::new(Kind::Unreachable, format!("{}: the answer has no id", reply.request)).hint(ADDRESS))
+            }
+            (other, _) => Err(Error::new(Kind::Data, format!("{}: the schema is {other}, not Avro", reply.request))),
         }
     }
 
-    fn explain(&self, what: &str, error: &SRCError) -> Error {
-        let place = format!("schema registry at {}, {what}", self.url);
-        let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
-        match (said.filter(|said| said.error_code != 0), http_status(&error.error)) {
-            (_, Some(401)) => Error::new(Kind::Refused, format!("{place}: refused with 401"))
-                .hint("set [registry] username and password (PIPELINE_REGISTRY_PASSWORD)"),
-            (_, Some(403)) => {
-                Error::new(Kind::Refused, format!("{place}: refused with 403")).hint("this user lacks a permission")
-            }
-            (Some(said), Some(409)) => Error::new(
-                Kind::Data,
-                format!("{place}: the schema is incompatible with the one that is there: {}", said.message),
-            )
-            .hint("change the schema so that the subject's compatibility rule allows it, or use another topic"),
-            (Some(said), Some(422)) => Error::new(Kind::Data, format!("{place}: {}", said.message)),
-            (Some(said), Some(status @ (429 | 500..=599))) => {
-                Error::new(Kind::Unreachable, format!("{place}: answered {status}: {}", said.message))
-            }
-            (Some(said), Some(status)) => Error::new(Kind::Failed, format!("{place}: answered {status}: {}", said.message)),
-            (None, Some(status)) => {
-                Error::new(Kind::Unreachable, format!("{place}: answered {status}, and not as a schema registry does"))
-                    .hint("is the address right, its path included? (Apicurio: http://HOST:PORT/apis/ccompat/v7)")
-            }
-            (_, None) => Error::new(Kind::Unreachable, format!("{place}: {}", root_cause(error)))
-                .hint("is a schema registry running there? set [registry] url, or PIPELINE_REGISTRY_URL"),
-        }
+    fn request(&self, method: Method, segments: &[&str], query: &[(&str, &str)]) -> Result<RequestBuilder> {
+        let request = self.server.request(method, &http::path(segments, query))?;
+        Ok(match &self.username {
+            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
+            None => request,
+        })
     }
 }
 
-/// Confluent's error code, for example 40403: schema not found.
-fn code(error: &SRCError) -> Option<u32> {
-    error.source()?.downcast_ref::<RawError>().map(|said| said.error_code)
+/// What to look at if something answers, but not as a registry does.
+const ADDRESS: &str = "is the address right, its path included? (Apicurio: http://HOST:PORT/apis/ccompat/v7)";
+
+fn said(reply: &Reply) -> Option<Refusal> {
+    serde_json::from_slice(&reply.body).ok()
 }
 
-/// The client crate gives the status only inside its message: "... failed with status 404 Not Found".
-fn http_status(message: &str) -> Option<u16> {
-    message.split_once("failed with status ")?.1.get(..3)?.parse().ok()
+/// What an answer that is no success means.
+fn refusal(reply: &Reply) -> Error {
+    let (request, status) = (&reply.request, reply.status);
+    match (status, said(reply)) {
+        (401, _) => Error::new(Kind::Refused, format!("{request}: refused with 401"))
+            .hint("set [registry] username and password (PIPELINE_REGISTRY_PASSWORD)"),
+        (403, _) => Error::new(Kind::Refused, format!("{request}: refused with 403")).hint("this user lacks a permission"),
+        (409, Some(said)) => {
+            Error::new(Kind::Data, format!("{request}: the schema is incompatible with the one that is there: {}", said.message))
+                .hint("change the schema so that the subject's compatibility rule allows it, or use another topic")
+        }
+        (422, Some(said)) => Error::new(Kind::Data, format!("{request}: the registry finds it invalid: {}", said.message)),
+        (300..=399 | 429 | 502..=504, _) => reply.error(),
+        (500.., Some(said)) => {
+            Error::new(Kind::Unreachable, format!("{request}: answered {status}: {}", said.message)).hint("its own log says why")
+        }
+        (_, Some(said)) => Error::new(Kind::Failed, format!("{request}: answered {status}: {}", said.message)),
+        (_, None) => Error::new(Kind::Unreachable, format!("{request}: answered {status}, and not as a schema registry does"))
+            .hint(ADDRESS),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_status_is_found_in_the_message() {
-        assert_eq!(http_status("HTTP request to schema registry failed with status 409 Conflict"), Some(409));
-        assert_eq!(http_status("http call to schema registry failed"), None);
-    }
 
     #[tokio::test]
     async fn a_registry_that_is_not_there_is_unreachable() {

@@ -40,11 +40,14 @@ use crate::error::{Error, Kind, Result};
 /// Runs what was typed, to its end.
 pub fn run(cli: Cli) -> Result<()> {
     start_log()?;
-    let config = match &cli.command {
+    let mut config = match &cli.command {
         Command::Config(args) => return config::run(&cli.global, args),
         Command::Init(_) => crate::config::connections(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
         _ => crate::config::load(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
     };
+    if let Some(timeout) = cli.global.timeout {
+        config.set_timeout(timeout);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

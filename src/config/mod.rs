@@ -81,7 +81,9 @@ impl Found {
 
     /// Reads the files that the pipeline file names, and checks the whole.
     fn complete(&self, mut config: Config) -> Result<Config> {
-        resolve_secrets(&mut config, self.folder.as_deref().unwrap_or(Path::new("")))?;
+        let folder = self.folder.as_deref().unwrap_or(Path::new(""));
+        resolve_secrets(&mut config, folder)?;
+        resolve_authorities(&mut config, folder)?;
         for source in &mut config.sources {
             source.schema_text = match &self.folder {
                 Some(folder) => read(&folder.join(&source.schema), &format!("the schema of source `{}`", source.topic))?,
@@ -131,11 +133,39 @@ fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+fn resolve_authorities(config: &mut Config, folder: &Path) -> Result<()> {
+    let files = [
+        ("registry", &mut config.registry.http, &config.registry.ca_file),
+        ("druid", &mut config.druid.http, &config.druid.ca_file),
+        ("superset", &mut config.superset.http, &config.superset.ca_file),
+    ];
+    for (table, http, file) in files {
+        let Some(file) = file else { continue };
+        let file = folder.join(file);
+        let text = read(&file, &format!("[{table}] ca_file"))?;
+        http.authorities = match reqwest::Certificate::from_pem_bundle(text.as_bytes()) {
+            Ok(certificates) if !certificates.is_empty() => certificates,
+            _ => {
+                return Err(Error::new(Kind::Config, format!("[{table}] ca_file {}: holds no certificate", file.display()))
+                    .hint("it must be in PEM form: -----BEGIN CERTIFICATE-----"));
+            }
+        };
+    }
+    Ok(())
+}
+
 fn read_secret(file: &Path, what: &str) -> Result<Secret> {
     Ok(Secret::new(read(file, what)?.lines().next().unwrap_or_default()))
 }
 
 impl Config {
+    /// How long one request to the registry, Druid or Superset may take.
+    pub fn set_timeout(&mut self, timeout: Millis) {
+        for http in [&mut self.registry.http, &mut self.druid.http, &mut self.superset.http] {
+            http.timeout = timeout.to_std();
+        }
+    }
+
     /// The source of this topic; without a topic, the only one there is.
     pub fn source(&self, topic: Option<&str>) -> Result<&Source> {
         pick(&self.sources, topic, "source", "--source", |source| &source.topic)

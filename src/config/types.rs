@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -105,6 +106,21 @@ impl JsonSchema for Property {
     }
 }
 
+/// How requests to a server are sent; from `--timeout` and `ca_file`.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// How long one request may take, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// Who may have signed the server's https certificate, beside those that the system trusts.
+    pub authorities: Vec<reqwest::Certificate>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), authorities: Vec::new() }
+    }
+}
+
 /// `[registry]`: anything that speaks Confluent's schema registry API; the address may have a path.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -117,11 +133,23 @@ pub struct Registry {
     pub password: Option<Secret>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that its https certificate may be signed by, beside those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// How requests are sent.
+    #[serde(skip)]
+    pub http: Http,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:8081".into(), username: None, password: None, password_file: None }
+        Self {
+            url: "http://127.0.0.1:8081".into(),
+            username: None,
+            password: None,
+            password_file: None,
+            ca_file: None,
+            http: Http::default(),
+        }
     }
 }
 
@@ -137,6 +165,11 @@ pub struct Druid {
     pub password: Option<Secret>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that its https certificate may be signed by, beside those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// How requests are sent.
+    #[serde(skip)]
+    pub http: Http,
     /// Kafka as Druid reaches it; default: as we do.
     pub kafka_bootstrap_servers: Option<String>,
     /// The registry as Druid reaches it; default: as we do.
@@ -150,6 +183,8 @@ impl Default for Druid {
             username: None,
             password: None,
             password_file: None,
+            ca_file: None,
+            http: Http::default(),
             kafka_bootstrap_servers: None,
             registry_url: None,
         }
@@ -168,13 +203,26 @@ pub struct Superset {
     pub password: Option<Secret>,
     /// A file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that its https certificate may be signed by, beside those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// How requests are sent.
+    #[serde(skip)]
+    pub http: Http,
     /// Druid's router as Superset reaches it; default: as we do.
     pub druid_url: Option<String>,
 }
 
 impl Default for Superset {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:8088".into(), username: None, password: None, password_file: None, druid_url: None }
+        Self {
+            url: "http://127.0.0.1:8088".into(),
+            username: None,
+            password: None,
+            password_file: None,
+            ca_file: None,
+            http: Http::default(),
+            druid_url: None,
+        }
     }
 }
 

@@ -63,7 +63,11 @@ struct Count {
 impl Druid {
     /// A client of the Druid that `[druid]` names. Opens no connection yet.
     pub fn new(druid: &config::Druid) -> Result<Self> {
-        Ok(Self { server: Server::new("Druid", &druid.url)?, username: druid.username.clone(), password: druid.password.clone() })
+        Ok(Self {
+            server: Server::new("Druid", "druid", &druid.url, &druid.http)?,
+            username: druid.username.clone(),
+            password: druid.password.clone(),
+        })
     }
 
     /// The supervisor of this id as Druid gives it back; `None` if there is none.
@@ -80,7 +84,7 @@ impl Druid {
     /// is left alone.
     pub async fn post_supervisor(&self, supervisor: &Supervisor) -> Result<()> {
         let path = path(&["druid", "indexer", "v1", "supervisor"], &[("skipRestartIfUnmodified", "true")])?;
-        let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT);
+        let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT.max(self.server.timeout()));
         self.success(self.server.send(request).await?).map(drop)
     }
 
@@ -92,7 +96,8 @@ impl Druid {
             sampler_config: SamplerConfig { num_rows: rows, timeout_ms },
         };
         let path = path(&["druid", "indexer", "v1", "sampler"], &[])?;
-        let reply = self.server.send(self.request(Method::POST, &path)?.json(&body)).await?;
+        let patience = self.server.timeout() + Duration::from_millis(timeout_ms);
+        let reply = self.server.send(self.request(Method::POST, &path)?.json(&body).timeout(patience)).await?;
         match reply.status {
             400 => Ok(Sampled::Refused(cause::words(&reply.body).unwrap_or_else(|| reply.excerpt()))),
             403..=405 | 500..=501 => Ok(Sampled::Unavailable(reply.status)),

@@ -1,29 +1,38 @@
 //! Talking to REST servers: one place that sends, with time limits, a cap on bodies, no redirects (a redirect would carry the
-//! credentials along, or hide a login page behind a 200), and retries decided by [`retry`].
+//! credentials along, or hide a login page behind a 200), and retries decided by [`retry`]. Why there is no answer is told by
+//! [`cause`].
 
+mod cause;
 mod retry;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
+use crate::config::Http;
 use crate::error::{Error, Kind, Result};
+use cause::Cause;
 use retry::{Outcome, Retry};
 
-/// How long one request may take, from connecting to the last byte of the answer.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connecting may take.
+/// How long connecting may take, at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The largest answer that is read.
-const BODY_CAP: usize = 64 * 1024 * 1024;
+const BODY_CAP: usize = 8 << 20;
+/// The largest answer that is read where many rows may come.
+pub const ROWS_CAP: usize = 64 << 20;
 
-/// A server with a REST API: its name in messages, its address, a connection pool.
+/// What may be wrong if an answer is not like one of the server that was asked.
+const STRANGER: &str = "does something else answer at this address?";
+
+/// A server with a REST API: its name in messages, its table in the pipeline file, its address, a connection pool.
 #[derive(Debug, Clone)]
 pub struct Server {
     name: &'static str,
+    table: &'static str,
     base: Url,
+    timeout: Duration,
     client: reqwest::Client,
 }
 
@@ -40,23 +49,35 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+/// A request without an answer.
+struct Failure {
+    error: Error,
+    /// Whether it may be over when the request is sent again.
+    may_pass: bool,
+}
+
 impl Server {
-    /// A server at an address, which may have a path (`http://host/apis/ccompat/v7`).
-    pub fn new(name: &'static str, address: &str) -> Result<Self> {
+    /// A server at an address, which may have a path (`http://host/apis/ccompat/v7`); `table` is its table in the pipeline file.
+    pub fn new(name: &'static str, table: &'static str, address: &str, http: &Http) -> Result<Self> {
         let mut base = Url::parse(address)
             .map_err(|error| Error::new(Kind::Config, format!("{name}: `{address}` is not an address: {error}")))?;
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = client_builder(address)
-            .build()
-            .map_err(|error| Error::new(Kind::Failed, format!("cannot set up an HTTP client: {error}")))?;
-        Ok(Self { name, base, client })
+        let client = client(&base, http).map_err(|error| {
+            Error::new(Kind::Failed, format!("{name}: cannot set up an HTTP client: {}", cause::root(&error)))
+        })?;
+        Ok(Self { name, table, base, timeout: http.timeout, client })
     }
 
     /// The address, with a slash at its end.
     pub fn address(&self) -> &Url {
         &self.base
+    }
+
+    /// How long one request may take, unless it says otherwise.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// A request to `path`, which is relative to the server's address and may have a query.
@@ -69,6 +90,11 @@ impl Server {
 
     /// Sends a request and reads the whole answer, whatever its status. Idempotent ones are repeated when that may help.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Result<Reply> {
+        self.send_for(request, BODY_CAP).await
+    }
+
+    /// The same for an answer of so many bytes at most.
+    pub async fn send_for(&self, request: reqwest::RequestBuilder, cap: usize) -> Result<Reply> {
         let request = request
             .build()
             .map_err(|error| Error::new(Kind::Failed, format!("{}: a request cannot be built: {error}", self.name)))?;
@@ -77,37 +103,58 @@ impl Server {
         let begun = Instant::now();
         loop {
             // A body that streams, as a form with files does, cannot be sent twice.
-            let Some(copy) = request.try_clone() else { return self.once(request, &what).await };
-            let outcome = self.once(copy, &what).await;
+            let Some(copy) = request.try_clone() else {
+                return self.once(request, &what, cap).await.map_err(|failure| failure.error);
+            };
+            let outcome = self.once(copy, &what, cap).await;
             let pause = match &outcome {
                 Ok(reply) => retry.after(Outcome::Status(reply.status, retry_after(&reply.headers)), begun.elapsed()),
-                Err(_) => retry.after(Outcome::NoAnswer, begun.elapsed()),
+                Err(failure) if failure.may_pass => retry.after(Outcome::NoAnswer, begun.elapsed()),
+                Err(_) => None,
             };
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return outcome,
+                None => return outcome.map_err(|failure| failure.error),
             }
         }
     }
 
-    async fn once(&self, request: reqwest::Request, what: &str) -> Result<Reply> {
+    async fn once(&self, request: reqwest::Request, what: &str, cap: usize) -> Result<Reply, Failure> {
         let mut response = self.client.execute(request).await.map_err(|error| self.no_answer(what, &error))?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let too_long = || {
+            let message = format!("{what}: the answer is longer than {} MiB, and was not read to its end", cap >> 20);
+            Failure { error: Error::new(Kind::Failed, message).hint(STRANGER), may_pass: false }
+        };
+        if response.content_length().is_some_and(|length| length > cap as u64) {
+            return Err(too_long());
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(what, &error))? {
-            if body.len() + chunk.len() > BODY_CAP {
-                return Err(Error::new(Kind::Failed, format!("{what}: the answer is longer than {} MiB", BODY_CAP >> 20)));
+            if body.len() + chunk.len() > cap {
+                return Err(too_long());
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Reply { request: what.into(), status, headers, body })
     }
 
-    fn no_answer(&self, what: &str, error: &reqwest::Error) -> Error {
-        let cause = if error.is_timeout() { "no answer in time".into() } else { root_cause(error) };
-        Error::new(Kind::Unreachable, format!("{what}: {cause}"))
-            .hint(format!("is {} running at {}? its address is in the pipeline file", self.name, self.base))
+    fn no_answer(&self, what: &str, error: &reqwest::Error) -> Failure {
+        let cause = Cause::of(error);
+        let (table, variable) = (self.table, self.table.to_uppercase());
+        let hint = match cause {
+            Cause::Untrusted(_) => format!(
+                "if a CA of your own signed it, name the file with that CA's certificate: [{table}] ca_file, or PIPELINE_{variable}_CA_FILE"
+            ),
+            Cause::OtherName => format!("write one of the names that the certificate is for into [{table}] url"),
+            Cause::NoTls => format!("does it speak http? write http:// into [{table}] url"),
+            Cause::Timeout | Cause::Other(_) => format!(
+                "is {} running at {}? its address is [{table}] url in the pipeline file, or PIPELINE_{variable}_URL",
+                self.name, self.base
+            ),
+        };
+        let may_pass = matches!(cause, Cause::Timeout | Cause::Other(_));
+        Failure { error: Error::new(Kind::Unreachable, format!("{what}: {cause}")).hint(hint), may_pass }
     }
 }
 
@@ -121,6 +168,8 @@ impl Reply {
     pub fn excerpt(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // What comes from elsewhere must not steer a terminal.
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
         match line.char_indices().nth(400) {
             Some((end, _)) => format!("{}...", &line[..end]),
             None => line,
@@ -130,11 +179,9 @@ impl Reply {
     /// The body as JSON of a certain shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Error::new(
-                Kind::Unreachable,
-                format!("{}: the answer is not the JSON that was expected ({error}): {}", self.request, self.excerpt()),
-            )
-            .hint("does something else answer at this address?")
+            let said = if self.body.is_empty() { "it is empty".into() } else { format!("({error}): {}", self.excerpt()) };
+            let message = format!("{}: the answer is not the JSON that was expected, {said}", self.request);
+            Error::new(Kind::Unreachable, message).hint(STRANGER)
         })
     }
 
@@ -148,46 +195,63 @@ impl Reply {
         let said = self.excerpt();
         let message = format!("{}: answered {}{}{said}", self.request, self.status, if said.is_empty() { "" } else { ": " });
         match self.status {
-            401 => Error::new(Kind::Refused, message).hint("the user name or password is wrong"),
-            403 => Error::new(Kind::Refused, message).hint("this user lacks a permission"),
             300..=399 => {
                 let target = self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("another address");
-                Error::new(Kind::Unreachable, format!("{}: redirects to {target}", self.request))
-                    .hint("write the final address into the pipeline file")
+                let message = format!("{}: answered {}: redirects to {target}", self.request, self.status);
+                Error::new(Kind::Unreachable, message).hint("write the final address into the pipeline file")
             }
+            401 => Error::new(Kind::Refused, message).hint("the user name or password is wrong"),
+            403 => Error::new(Kind::Refused, message).hint("this user lacks a permission"),
             404 | 405 => {
                 Error::new(Kind::Unreachable, message).hint("does something else answer at this address, or is its path wrong?")
             }
-            502..=504 => Error::new(Kind::Unreachable, message),
+            429 | 502..=504 => Error::new(Kind::Unreachable, message).hint(self.when_again()),
+            500.. => Error::new(Kind::Failed, message).hint("its own log says why"),
             _ => Error::new(Kind::Failed, message),
+        }
+    }
+
+    fn when_again(&self) -> String {
+        match retry_after(&self.headers) {
+            Some(pause) if pause > Duration::ZERO => {
+                format!("run this again in {}: that is what it asks for", humantime::format_duration(pause))
+            }
+            _ => "it is overloaded, or not up yet, or a proxy before it does not reach it: run this again later".into(),
         }
     }
 }
 
-/// The settings that every HTTP client of this program has. A server on this machine is not asked for through a proxy, which
-/// could not reach it.
-pub fn client_builder(address: &str) -> reqwest::ClientBuilder {
-    let is_here = Url::parse(address).is_ok_and(|url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
+/// A client that trusts what the pipeline file says. A server on this machine is not asked for through a proxy, which could not
+/// reach it.
+fn client(address: &Url, http: &Http) -> reqwest::Result<reqwest::Client> {
+    let host = address.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     let client = reqwest::Client::builder();
     let client = if is_here { client.no_proxy() } else { client };
     client
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT.min(http.timeout))
+        .timeout(http.timeout)
         .redirect(reqwest::redirect::Policy::none())
         .cookie_store(true)
+        .tls_certs_merge(http.authorities.clone())
         .user_agent(concat!("pipeline/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
-/// The innermost cause: reqwest's own words end before the reason.
-pub fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+/// A path and its query, every part of them escaped.
+pub fn path(segments: &[&str], query: &[(&str, &str)]) -> String {
+    // Only what stands behind its host is of interest.
+    let Ok(mut url) = Url::parse("http://path/") else { return String::new() };
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(segments);
     }
-    deepest.to_string()
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().into(),
+    }
 }
 
 fn without_query(url: &Url) -> String {
@@ -196,6 +260,9 @@ fn without_query(url: &Url) -> String {
     url.into()
 }
 
+/// The pause that a server asks for, in either form: seconds, or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default();
+    text.parse().map(Duration::from_secs).ok().or_else(|| httpdate::parse_http_date(text).map(until).ok())
 }

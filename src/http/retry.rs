@@ -8,9 +8,9 @@ use reqwest::Method;
 const ATTEMPTS: u32 = 3;
 /// The pause before the second attempt; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
-/// The longest `Retry-After` that is honoured: a user waits for us.
+/// The longest `Retry-After` that is waited for: a user waits for us. Who asks for more is not asked again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// No attempt begins later than this after the first: a user hears of a dead server within 15 s.
+/// No pause begins later than this after the first attempt: with the usual time limit a user hears of a dead server within 15 s.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How an attempt ended.
@@ -44,7 +44,7 @@ impl Retry {
         let backoff = FIRST_PAUSE * 2u32.pow(self.made - 1);
         match outcome {
             Outcome::NoAnswer => Some(backoff),
-            Outcome::Status(429 | 502 | 503 | 504, asked) => Some(asked.unwrap_or(backoff).min(LONGEST_PAUSE)),
+            Outcome::Status(429 | 502..=504, asked) => Some(asked.unwrap_or(backoff)).filter(|pause| *pause <= LONGEST_PAUSE),
             Outcome::Status(..) => None,
         }
     }
@@ -70,7 +70,8 @@ mod tests {
     fn retry_after_is_honoured_within_reason() {
         let pause = |status, asked| Retry::new(&Method::GET).after(Outcome::Status(status, asked), AT_ONCE);
         assert_eq!(pause(429, Some(Duration::from_secs(2))), Some(Duration::from_secs(2)));
-        assert_eq!(pause(429, Some(Duration::from_secs(3600))), Some(LONGEST_PAUSE));
+        assert_eq!(pause(429, Some(Duration::from_secs(3600))), None);
+        assert_eq!(pause(503, Some(LONGEST_PAUSE)), Some(LONGEST_PAUSE));
         assert_eq!(pause(404, None), None);
     }
 }

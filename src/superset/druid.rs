@@ -29,7 +29,7 @@ pub fn why_not_reached(config: &Config, answer: Result<()>) -> Error {
 
 /// Asks Druid something that needs no table.
 pub async fn ask(config: &Config) -> Result<()> {
-    let druid = Server::new("Druid", &config.druid.url)?;
+    let druid = Server::new("Druid", "druid", &config.druid.url, &config.druid.http)?;
     let mut request = druid.request(Method::POST, "druid/v2/sql")?.json(&json!({ "query": "SELECT 1" }));
     if let Some(user) = &config.druid.username {
         request = request.basic_auth(user, config.druid.password.as_ref().map(Secret::expose));

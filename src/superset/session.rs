@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::failure;
 use crate::config::{Secret, Superset};
 use crate::error::{self, Error, Result};
-use crate::http::{Reply, Server};
+use crate::http::{ROWS_CAP, Reply, Server};
 
 /// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Session {
     /// Logs in.
     pub async fn login(config: &Superset) -> Result<Self> {
         let (user, password) = credentials(config)?;
-        let server = Server::new("Superset", &config.url)?;
+        let server = Server::new("Superset", "superset", &config.url, &config.http)?;
         let token = Mutex::new(log_in(&server, user, password).await?);
         Ok(Self { server, user: user.into(), password: password.clone(), token })
     }
@@ -90,7 +90,7 @@ impl Session {
         fill: &impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
         let request = self.server.request(method.clone(), path)?.bearer_auth(token.expose());
-        self.server.send(fill(request)?).await
+        self.server.send_for(fill(request)?, ROWS_CAP).await
     }
 
     /// The reply, if it is a success.
