@@ -144,9 +144,11 @@ fn refusal(reply: &Reply) -> Error {
         (500.., Some(said)) => {
             Error::new(Kind::Unreachable, format!("{request}: answered {status}: {}", said.message)).hint("its own log says why")
         }
+        (404 | 405, _) | (_, None) => {
+            Error::new(Kind::Unreachable, format!("{request}: answered {status}, and not as a schema registry does"))
+                .hint(ADDRESS)
+        }
         (_, Some(said)) => Error::new(Kind::Failed, format!("{request}: answered {status}: {}", said.message)),
-        (_, None) => Error::new(Kind::Unreachable, format!("{request}: answered {status}, and not as a schema registry does"))
-            .hint(ADDRESS),
     }
 }
 

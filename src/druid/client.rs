@@ -55,6 +55,13 @@ struct SqlContext {
     use_cache: bool,
 }
 
+/// A supervisor that Druid has taken.
+#[derive(Deserialize)]
+struct Posted {
+    #[serde(rename = "id")]
+    _id: String,
+}
+
 #[derive(Deserialize)]
 struct Count {
     rows: u64,
@@ -85,7 +92,7 @@ impl Druid {
     pub async fn post_supervisor(&self, supervisor: &Supervisor) -> Result<()> {
         let path = path(&["druid", "indexer", "v1", "supervisor"], &[("skipRestartIfUnmodified", "true")])?;
         let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT.max(self.server.timeout()));
-        self.success(self.server.send(request).await?).map(drop)
+        self.success(self.server.send(request).await?)?.json::<Posted>().map(drop)
     }
 
     /// What the first records of the topic would become. Druid waits for `timeout_ms` if there are fewer than `rows`.

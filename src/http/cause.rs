@@ -21,23 +21,26 @@ pub enum Cause {
 impl Cause {
     /// Of an error of the HTTP client.
     pub fn of(error: &reqwest::Error) -> Self {
-        if error.is_timeout() { Self::Timeout } else { Self::from_words(&root(error)) }
+        if error.is_timeout() { Self::Timeout } else { Self::from_words(&chain(error)) }
     }
 
-    /// TLS gives its reasons as text only: `error:0A000086:SSL routines:...:certificate verify failed:FILE:LINE: (REASON)`.
-    fn from_words(words: &str) -> Self {
-        if words.contains("hostname mismatch") || words.contains("IP address mismatch") {
+    /// From what each error of a chain says, the innermost last. TLS gives its reasons as text only, and not in the innermost:
+    /// `error:0A000086:SSL routines:...:certificate verify failed:FILE:LINE: (REASON)`.
+    fn from_words(chain: &[String]) -> Self {
+        let innermost = chain.last().map_or("", String::as_str);
+        let says = |part: &str| chain.iter().any(|words| words.contains(part));
+        if says("hostname mismatch") || says("IP address mismatch") {
             return Self::OtherName;
         }
-        if words.contains("certificate verify failed") {
-            let reason = words.rsplit_once('(').map_or(words, |(_, reason)| reason.trim_end_matches(')'));
-            return Self::Untrusted(reason.into());
+        if says("certificate verify failed") {
+            let reason = chain.iter().find_map(|words| words.strip_suffix(')')?.rsplit_once(": (").map(|(_, reason)| reason));
+            return Self::Untrusted(reason.unwrap_or(innermost).into());
         }
         let no_tls = ["wrong version number", "packet length too long", "record layer failure", "unexpected message"];
-        if words.contains("SSL routines") && no_tls.iter().any(|sign| words.contains(sign)) {
+        if says("SSL routines") && no_tls.iter().any(|sign| says(sign)) {
             return Self::NoTls;
         }
-        Self::Other(words.into())
+        Self::Other(innermost.into())
     }
 }
 
@@ -53,13 +56,9 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The innermost cause: reqwest's own words end before the reason.
-pub fn root(error: &dyn Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
+/// What an error and those that led to it say. Of reqwest's own, it is the innermost that has the reason.
+fn chain(error: &dyn Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -68,14 +67,15 @@ mod tests {
 
     #[test]
     fn what_tls_says_is_understood() {
+        let cause = |words: &[&str]| Cause::from_words(&words.iter().map(|words| (*words).to_owned()).collect::<Vec<_>>());
         let failed = "error:0A000086:SSL routines:tls_post_process_server_certificate:certificate verify failed:ssl.c:1:";
         assert_eq!(
-            Cause::from_words(&format!("{failed} (unable to get local issuer certificate)")),
+            cause(&["error sending request", &format!("{failed} (unable to get local issuer certificate)"), failed]),
             Cause::Untrusted("unable to get local issuer certificate".into())
         );
-        assert_eq!(Cause::from_words(&format!("{failed} (IP address mismatch)")), Cause::OtherName);
+        assert_eq!(cause(&[&format!("{failed} (IP address mismatch)"), failed]), Cause::OtherName);
         let plain = "error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:ssl.c:1:";
-        assert_eq!(Cause::from_words(plain), Cause::NoTls);
-        assert_eq!(Cause::from_words("Connection refused"), Cause::Other("Connection refused".into()));
+        assert_eq!(cause(&["error sending request", plain]), Cause::NoTls);
+        assert_eq!(cause(&["error sending request", "Connection refused"]), Cause::Other("Connection refused".into()));
     }
 }

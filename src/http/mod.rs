@@ -64,9 +64,8 @@ impl Server {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = client(&base, http).map_err(|error| {
-            Error::new(Kind::Failed, format!("{name}: cannot set up an HTTP client: {}", cause::root(&error)))
-        })?;
+        let client = client(&base, http)
+            .map_err(|error| Error::new(Kind::Failed, format!("{name}: cannot set up an HTTP client: {error}")))?;
         Ok(Self { name, table, base, timeout: http.timeout, client })
     }
 

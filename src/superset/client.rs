@@ -48,6 +48,13 @@ struct Info {
     permissions: Vec<String>,
 }
 
+/// An import that was carried out.
+#[derive(Deserialize)]
+struct Imported {
+    #[serde(rename = "message")]
+    _message: String,
+}
+
 #[derive(Deserialize)]
 struct Page {
     result: Vec<Listed>,
@@ -136,6 +143,16 @@ impl Session {
                 address.masked()
             ))
         })
+    }
+
+    /// What the answer to an import means.
+    pub fn imported(&self, reply: &Reply, address: &Address) -> Result<()> {
+        match reply.status {
+            // A page that is no answer of Superset's must not be taken for one.
+            200..=299 => reply.json::<Imported>().map(drop),
+            401 | 403 => Err(failure::refused(reply, &self.user)),
+            _ => Err(failure::import(reply, address)),
+        }
     }
 
     /// Sends an import.

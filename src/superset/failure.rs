@@ -59,11 +59,19 @@ pub fn rows(reply: &Reply, user: &str) -> Result<u64, Trouble> {
     Err(trouble(reply))
 }
 
+/// Whether an answer that is no success may be of something before Superset.
+fn is_elsewhere(status: u16) -> bool {
+    matches!(status, 300..=399 | 404 | 405 | 429 | 502..=504)
+}
+
 fn trouble(reply: &Reply) -> Trouble {
+    if is_elsewhere(reply.status) {
+        return Trouble::Other(reply.error());
+    }
     let said = said(reply);
     // Druid's own refusals are pages of HTML that Superset quotes whole: the sign is not in the first line.
     let all = String::from_utf8_lossy(&reply.body);
-    let error = |kind, what: &str| Error::new(kind, format!("{what}: {said}"));
+    let error = |kind, what: &str| Error::new(kind, format!("{}: {what} ({}): {said}", reply.request, reply.status));
     if is_connection(&all) {
         return Trouble::NoDruid(error(Kind::Unreachable, "Superset cannot ask Druid"));
     }
@@ -75,7 +83,7 @@ fn trouble(reply: &Reply) -> Trouble {
         let hint = "does the datasource of the pipeline file have the fields that its charts show?";
         return Trouble::Other(error(Kind::Data, "Druid's table lacks a column").hint(hint));
     }
-    Trouble::Other(error(Kind::Failed, "Superset cannot compute it"))
+    Trouble::Other(error(Kind::Failed, "Superset cannot compute it").hint("Superset's own log says more"))
 }
 
 /// Whether it was the way to Druid that failed, not the query.
@@ -114,6 +122,9 @@ pub fn may_not_write(kind: ids::Kind, user: &str) -> Error {
 
 /// An import that did not succeed.
 pub fn import(reply: &Reply, address: &Address) -> Error {
+    if is_elsewhere(reply.status) {
+        return reply.error();
+    }
     let said = address.scrub(&said(reply));
     let what = format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status);
     Error::new(Kind::Failed, what).hint(

@@ -108,7 +108,7 @@ pub async fn restore(config: &Config, backup: &Backup) -> Result<()> {
     let address = Address::of(config)?;
     let session = Session::login(&config.superset).await?;
     let reply = session.import_zip(kept::zip(&files)?, databases, &address).await?;
-    judge(&session, &reply, &address)
+    session.imported(&reply, &address)
 }
 
 /// Carries a plan out: looks whether it may, keeps what is there, imports, removes; and looks at what came of it.
@@ -147,7 +147,7 @@ async fn import(config: &Config, session: &Session, desired: &[Asset], address: 
         survey = survey::survey(session, &config.name, desired).await?;
         let missing = survey::did_not_stick(desired, &survey.found);
         let may_help = reply.as_ref().map_or(true, |reply| reply.status >= 500);
-        let done = reply.and_then(|reply| judge(session, &reply, address));
+        let done = reply.and_then(|reply| session.imported(&reply, address));
         match done {
             Ok(()) => missing.iter().for_each(|what| tracing::warn!("{what}")),
             Err(_) if missing.is_empty() => {}
@@ -157,14 +157,6 @@ async fn import(config: &Config, session: &Session, desired: &[Asset], address: 
         break;
     }
     Ok(survey)
-}
-
-fn judge(session: &Session, reply: &crate::http::Reply, address: &Address) -> Result<()> {
-    match reply.status {
-        200..=299 => Ok(()),
-        401 | 403 => Err(failure::refused(reply, &session.user)),
-        _ => Err(failure::import(reply, address)),
-    }
 }
 
 /// Keeps what is there in a file; `None`: there is nothing.

@@ -1,7 +1,10 @@
 //! What goes wrong before anything has begun: each with its exit code, within 15 s, in one paragraph that says what was tried,
 //! where, and what to do. Needs no server.
 
+mod faulty;
+mod rest;
 mod strangers;
+mod tls;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //!   page with Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
-//! * [`line`] needs all of them: `tests/stack/up && cargo test --release --test it -- --ignored line`
+//! * [`line`] and [`setup`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;

@@ -43,6 +43,11 @@ impl Druid {
         self.ask(&Method::GET, &format!("indexer/v1/supervisor/{name}"), None)
     }
 
+    /// The retention rules of a datasource.
+    pub fn rules(&self, name: &str) -> Json {
+        self.ask(&Method::GET, &format!("coordinator/v1/rules/{name}"), None)
+    }
+
     /// How often each supervisor was posted.
     pub fn versions(&self) -> Vec<usize> {
         let history = |name| self.ask(&Method::GET, &format!("indexer/v1/supervisor/{name}/history"), None);
@@ -59,7 +64,8 @@ impl Druid {
         tasks.as_array().expect("tasks").iter().map(|task| text(&task["id"])).collect()
     }
 
-    fn remove(&self) {
+    /// Ends the supervisors, and waits until their tasks have ended.
+    pub fn terminate(&self) {
         for name in &self.datasources {
             self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/terminate"), None);
         }
@@ -71,6 +77,12 @@ impl Druid {
                 thread::sleep(Duration::from_millis(if left { 500 } else { 0 }));
                 (!left).then_some(())
             });
+        }
+    }
+
+    fn remove(&self) {
+        self.terminate();
+        for name in &self.datasources {
             self.ask(&Method::DELETE, &format!("coordinator/v1/datasources/{name}"), None);
             self.ask(&Method::DELETE, &format!("coordinator/v1/rules/{name}"), None);
         }

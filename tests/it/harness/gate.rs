@@ -1,4 +1,4 @@
-//! A gate before the registry: it can be shut, answer for it, and it counts.
+//! A gate before a REST server: it can be shut, answer for it, cut requests off, and it counts.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,10 +17,22 @@ struct State {
     is_shut: bool,
     answers: BTreeMap<String, (&'static str, String)>,
     asked: BTreeMap<String, usize>,
+    /// Method and path of each request since the last cut was set.
+    requests: Vec<String>,
+    cut: Option<Cut>,
+}
+
+/// The request that is cut off, counted from 0. All that come after it are, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The server does not see it.
+    Request(usize),
+    /// The server answers it, but the client does not hear of that.
+    Answer(usize),
 }
 
 impl Gate {
-    /// A gate before the registry at this address.
+    /// A gate before the server at this address.
     pub fn before(url: &str) -> Self {
         let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -40,6 +52,18 @@ impl Gate {
     /// From now on nobody is let through, or everybody again.
     pub fn shut(&self, shut: bool) {
         self.state.lock().unwrap().is_shut = shut;
+    }
+
+    /// Cuts a request off, counted from now on; or none.
+    pub fn cut(&self, cut: Option<Cut>) {
+        let mut state = self.state.lock().unwrap();
+        state.cut = cut;
+        state.requests.clear();
+    }
+
+    /// Method and path of each request since the last cut was set.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().requests.clone()
     }
 
     /// Answers a path that ends so by itself.
@@ -63,18 +87,26 @@ fn serve(mut client: TcpStream, state: &Mutex<State>, host: &str) -> std::io::Re
         }
         lines.push(line);
     }
-    let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default().to_owned();
+    let mut words = lines.first().map_or("", String::as_str).split([' ', '?']);
+    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
-    let answer = {
+    let (answer, is_swallowed) = {
         let mut state = state.lock().unwrap();
         *state.asked.entry(path.clone()).or_default() += 1;
-        if state.is_shut {
+        let number = state.requests.len();
+        state.requests.push(format!("{method} {path}"));
+        let is_cut = match state.cut {
+            Some(Cut::Request(at)) => number >= at,
+            Some(Cut::Answer(at)) => number > at,
+            None => false,
+        };
+        if state.is_shut || is_cut {
             return Ok(());
         }
-        state.answers.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, answer)| answer.clone())
+        let answer = state.answers.iter().find(|(end, _)| path.ends_with(*end)).map(|(_, answer)| answer.clone());
+        (answer, state.cut == Some(Cut::Answer(number)))
     };
     if let Some((status, body)) = answer {
         let head = format!(
@@ -87,6 +119,10 @@ fn serve(mut client: TcpStream, state: &Mutex<State>, host: &str) -> std::io::Re
     lines.retain(|line| !line.to_lowercase().starts_with("connection:"));
     server.write_all((lines.concat() + "Connection: close\r\n\r\n").as_bytes())?;
     server.write_all(&body)?;
-    std::io::copy(&mut server, &mut client)?;
+    if is_swallowed {
+        std::io::copy(&mut server, &mut std::io::sink())?;
+    } else {
+        std::io::copy(&mut server, &mut client)?;
+    }
     Ok(())
 }

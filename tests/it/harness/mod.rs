@@ -17,7 +17,7 @@ mod topics;
 pub use avro::{Decoder, Fields, encode};
 pub use browser::Browser;
 pub use druid::Druid;
-pub use gate::Gate;
+pub use gate::{Cut, Gate};
 pub use line::Line;
 pub use process::{Ended, Running};
 pub use random::Random;

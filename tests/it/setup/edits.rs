@@ -275,7 +275,7 @@ fn holds_supervisors(druid: &Druid, table: &Table, told: &str) {
         if let Some(rows) = datasource.get("tuning").map(|tuning| tuning["maxRowsInMemory"].as_integer().expect("a number")) {
             assert_eq!(spec["spec"]["tuningConfig"]["maxRowsInMemory"], rows, "after {told}");
         }
-        let rules = druid.ask(&Method::GET, &format!("coordinator/v1/rules/{name}"), None).to_string();
+        let rules = druid.rules(name).to_string();
         let days = text("retention", "");
         let kept = if days.is_empty() { rules == "[]" } else { rules.contains(&format!("P{}\"", days.to_uppercase())) };
         assert!(kept, "after {told}: {rules}");

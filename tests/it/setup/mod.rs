@@ -1,5 +1,6 @@
 //! The setup commands on the real servers: what they plan, make, repair and take away.
 
+mod cuts;
 mod edits;
 mod examples;
 mod names;

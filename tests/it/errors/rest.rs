@@ -1,0 +1,300 @@
+//! Every request that the program makes of a REST server, and every way in which the answer can be wrong: what a person reads,
+//! the exit code, and how often the server was asked.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pipeline::config::{self, Config, Secret};
+use pipeline::druid::{self, Druid};
+use pipeline::error::{Error, Result};
+use pipeline::registry::Registry;
+use pipeline::superset::address::Address;
+use pipeline::superset::assets::{self, Asset};
+use pipeline::superset::failure::Trouble;
+use pipeline::superset::ids::Kind;
+use pipeline::superset::session::Session;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::faulty::{Fault, Faulty};
+
+const PASSWORD: &str = "canary-password";
+/// No case takes longer, whatever the server does.
+const BOUND: Duration = Duration::from_secs(12);
+/// For answers that do not come.
+const SHORT: Duration = Duration::from_millis(800);
+/// So many cases run at a time: making a client takes 15 ms of a core, in which nothing else is answered.
+const AT_A_TIME: usize = 24;
+
+/// What a person is to be told.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// An error with this exit code and these words.
+    Error(u8, &'static [&'static str]),
+    /// The same with a hint.
+    Hint(u8, &'static [&'static str]),
+    /// It is no error.
+    Nothing,
+}
+use Told::{Error as Plain, Hint, Nothing};
+
+/// A fault, how often an idempotent request is sent, and what is told unless [`exception`] says otherwise.
+const FAULTS: [(Fault, usize, Told); 23] = [
+    (Fault::Refused, 0, Hint(69, &["refused", "url"])),
+    (Fault::Silence, 3, Hint(69, &["no answer in time", "url"])),
+    (Fault::Drip, 3, Hint(69, &["no answer in time", "url"])),
+    (Fault::Reset, 3, Hint(69, &["reset", "url"])),
+    (Fault::Cut, 3, Hint(69, &["url"])),
+    (Fault::NoHttp, 3, Hint(69, &["url"])),
+    (
+        Fault::Status("302 Found\r\nLocation: http://elsewhere/login"),
+        1,
+        Hint(69, &["302", "redirects to http://elsewhere/login"]),
+    ),
+    (Fault::Status("400 Bad Request"), 1, Plain(1, &["400", "said so"])),
+    (Fault::Status("401 Unauthorized"), 1, Hint(77, &["401"])),
+    (Fault::Status("403 Forbidden"), 1, Hint(77, &["403"])),
+    (Fault::Status("404 Not Found"), 1, Hint(69, &["404"])),
+    (Fault::Status("409 Conflict"), 1, Plain(1, &["409", "said so"])),
+    (Fault::Status("422 Unprocessable Entity"), 1, Plain(1, &["422", "said so"])),
+    (Fault::Status("429 Too Many Requests\r\nRetry-After: 1"), 3, Hint(69, &["429", "run this again in 1s"])),
+    (Fault::Status("429 Too Many Requests\r\nRetry-After: 3600"), 1, Hint(69, &["429", "run this again in 1h"])),
+    (Fault::Status("500 Internal Server Error"), 1, Hint(1, &["500", "said so"])),
+    (Fault::Status("502 Bad Gateway"), 3, Hint(69, &["502", "again"])),
+    (Fault::Status("503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT"), 3, Hint(69, &["503", "again"])),
+    (Fault::Status("503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT"), 1, Hint(69, &["503", "again in"])),
+    (Fault::Body("<html><title>Sign in</title></html>"), 1, Hint(69, &["not the JSON that was expected", "Sign in"])),
+    (Fault::Body(r#"{"result": [{"id": 1"#), 1, Hint(69, &["not the JSON that was expected"])),
+    (Fault::Body(r#"{"surprise": 1}"#), 1, Hint(69, &["not the JSON that was expected", "surprise"])),
+    (Fault::Large, 1, Hint(1, &["longer than 8 MiB"])),
+];
+
+/// Where a call has reasons of its own to read an answer otherwise.
+fn exception(call: &str, fault: Fault) -> Option<Told> {
+    let status = match fault {
+        Fault::Status(line) => line[..3].parse().unwrap_or(0),
+        Fault::Body(_) | Fault::Large => 200,
+        _ => 0,
+    };
+    let is_body = |body| fault == Fault::Body(body);
+    Some(match (call, status) {
+        // There is none.
+        ("registry, latest" | "registry, by id" | "Superset, find", 404) => Nothing,
+        // The fault is in the schema.
+        ("registry, register", 409) => Hint(65, &["incompatible", "said so"]),
+        ("registry, latest" | "registry, by id", 409) => Hint(65, &["said so"]),
+        ("registry, latest" | "registry, by id" | "registry, register", 422) => Plain(65, &["said so"]),
+        ("registry, latest" | "registry, by id" | "registry, register", 500) => Hint(69, &["500", "said so"]),
+        // A Druid without it is gone on with.
+        ("Druid, sample", 400 | 403 | 404 | 500) => Nothing,
+        ("Druid, workers", 302..) => Nothing,
+        // What Druid says is told.
+        (_, 500) if call.starts_with("Druid") => Plain(1, &["500", "said so"]),
+        // It is not read but compared.
+        ("Druid, supervisor", 200) if is_body(r#"{"surprise": 1}"#) => Nothing,
+        (_, 401 | 403) if call.starts_with("Superset") => Hint(77, &["user `me`"]),
+        // Superset may be waiting for Druid.
+        ("Superset, import", 0) => Hint(69, &["does it reach druid://"]),
+        // Rows may be many.
+        ("Superset, chart data", 200) if fault == Fault::Large => Hint(69, &["not the JSON"]),
+        _ => return None,
+    })
+}
+
+type Asked = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A request of the program.
+#[derive(Clone, Copy)]
+struct Call {
+    name: &'static str,
+    /// As a message shows it, behind the server's address.
+    request: (&'static str, &'static str),
+    /// How many requests, which are answered well, come before it.
+    before: usize,
+    make: fn(Config) -> Asked,
+}
+
+const fn call(name: &'static str, request: (&'static str, &'static str), before: usize, make: fn(Config) -> Asked) -> Call {
+    Call { name, request, before, make }
+}
+
+/// The future of a request, its answer left aside.
+macro_rules! asks {
+    (|$config:ident| $($body:tt)*) => {
+        |$config| Box::pin(async move { let _ = { $($body)* }; Ok(()) })
+    };
+}
+
+fn calls() -> Vec<Call> {
+    vec![
+        call("registry, latest", ("GET", "subjects/a%2Fb/versions/latest"), 0, asks!(|c| registry(&c)?.latest("a/b").await?)),
+        call("registry, by id", ("GET", "schemas/ids/7"), 0, asks!(|c| registry(&c)?.by_id(7).await?)),
+        call("registry, register", ("POST", "subjects/S/versions"), 0, asks!(|c| registry(&c)?.register("S", "{}").await?)),
+        call("Druid, supervisor", ("GET", "druid/indexer/v1/supervisor/S"), 0, asks!(|c| druid(&c)?.supervisor("S").await?)),
+        call(
+            "Druid, post",
+            ("POST", "druid/indexer/v1/supervisor"),
+            0,
+            asks!(|c| druid(&c)?.post_supervisor(&supervisor(&c)?).await?),
+        ),
+        call(
+            "Druid, sample",
+            ("POST", "druid/indexer/v1/sampler"),
+            0,
+            asks!(|c| druid(&c)?.sample(&supervisor(&c)?, 1, 1).await?),
+        ),
+        call("Druid, status", ("GET", "druid/indexer/v1/supervisor/S/status"), 0, asks!(|c| druid(&c)?.status("S").await?)),
+        call("Druid, stats", ("GET", "druid/indexer/v1/supervisor/S/stats"), 0, asks!(|c| druid(&c)?.stats("S").await?)),
+        call("Druid, tasks", ("GET", "druid/indexer/v1/tasks"), 0, asks!(|c| druid(&c)?.tasks("S", "running").await?)),
+        call("Druid, workers", ("GET", "druid/indexer/v1/workers"), 0, asks!(|c| druid(&c)?.workers().await?)),
+        call("Druid, rows", ("POST", "druid/v2/sql"), 0, asks!(|c| druid(&c)?.rows("S").await?)),
+        call("Superset, login", ("POST", "api/v1/security/login"), 0, asks!(|c| login(&c).await?)),
+        call("Superset, list", ("GET", "api/v1/database/"), 1, asks!(|c| find(&c, Kind::Database).await?)),
+        call("Superset, find", ("GET", "api/v1/chart/"), 1, asks!(|c| find(&c, Kind::Chart).await?)),
+        call(
+            "Superset, info",
+            ("GET", "api/v1/dashboard/_info"),
+            1,
+            asks!(|c| login(&c).await?.may_write(&[Kind::Dashboard]).await?),
+        ),
+        call("Superset, csrf", ("GET", "api/v1/security/csrf_token/"), 1, asks!(|c| import(&c).await?)),
+        call("Superset, import", ("POST", "api/v1/assets/import/"), 2, asks!(|c| import(&c).await?)),
+        call(
+            "Superset, chart data",
+            ("GET", "api/v1/chart/5/data/"),
+            1,
+            asks!(|c| login(&c).await?.rows(5).await.map_err(Trouble::error)?),
+        ),
+    ]
+}
+
+fn registry(config: &Config) -> Result<Registry> {
+    Registry::new(&config.registry)
+}
+
+fn druid(config: &Config) -> Result<Druid> {
+    Druid::new(&config.druid)
+}
+
+fn supervisor(config: &Config) -> Result<druid::spec::Supervisor> {
+    // The registry's credentials are not handed to Druid.
+    let config = &Config { registry: config::Registry::default(), ..config.clone() };
+    let columns = druid::columns::columns("S", &config.sources[0].schema_text, "sale_ts")?;
+    druid::spec::supervisor(config, &config.datasources[0], &columns)
+}
+
+async fn login(config: &Config) -> Result<Session> {
+    Session::login(&config.superset).await
+}
+
+fn asset(config: &Config, kind: Kind) -> Result<Asset> {
+    Ok(assets::desired(config)?.into_iter().find(|asset| asset.kind == kind).expect("the file has one"))
+}
+
+async fn find(config: &Config, kind: Kind) -> Result<()> {
+    login(config).await?.find(&asset(config, kind)?).await.map(drop)
+}
+
+async fn import(config: &Config) -> Result<()> {
+    let (session, assets, address) = (login(config).await?, assets::desired(config)?, Address::of(config)?);
+    let found = assets.iter().map(|_| None).collect::<Vec<_>>();
+    session.imported(&session.import(&assets, &found, &address).await?, &address)
+}
+
+/// The shipped pipeline file, its servers all at this address.
+fn config(address: &str, timeout: Duration) -> Config {
+    let mut config = config::load(Some(config::DEFAULT_FILE.as_ref()), &[]).expect("the shipped file");
+    let password = Some(Secret::new(PASSWORD));
+    (config.registry.username, config.registry.password) = (Some("me".into()), password.clone());
+    (config.druid.username, config.druid.password) = (Some("me".into()), password.clone());
+    (config.superset.username, config.superset.password) = (Some("me".into()), password);
+    for url in [&mut config.registry.url, &mut config.druid.url, &mut config.superset.url] {
+        *url = format!("http://{address}");
+    }
+    for http in [&mut config.registry.http, &mut config.druid.http, &mut config.superset.http] {
+        http.timeout = timeout;
+    }
+    config
+}
+
+/// What is wrong with how a call takes a fault; `None`: nothing.
+async fn judge(call: &Call, fault: Fault, tries: usize, told: Told) -> Option<String> {
+    let server = Faulty::start(fault, call.before).await;
+    let slow = matches!(fault, Fault::Silence | Fault::Drip);
+    let begun = Instant::now();
+    let asked = (call.make)(config(&server.address, if slow { SHORT } else { Duration::from_secs(10) }));
+    let Ok(ended) = tokio::time::timeout(BOUND, asked).await else { return Some(format!("goes on after {BOUND:?}")) };
+    let took = begun.elapsed();
+    let tries = if call.request.0 == "GET" { tries } else { tries.min(1) };
+    if server.faults() != tries {
+        return Some(format!("asked {} times, not {tries}", server.faults()));
+    }
+    if fault == FAULTS[13].0 && tries == 3 && took < Duration::from_secs(2) {
+        return Some(format!("Retry-After is not kept: {took:?}"));
+    }
+    match (told, ended) {
+        (Nothing, Ok(())) => None,
+        (Nothing, Err(error)) => Some(format!("is an error: {error}")),
+        (_, Ok(())) => Some("is taken for a success".into()),
+        (Plain(code, words), Err(error)) => complaint(call, &server.address, &error, code, words, false),
+        (Hint(code, words), Err(error)) => complaint(call, &server.address, &error, code, words, true),
+    }
+}
+
+fn complaint(call: &Call, address: &str, error: &Error, code: u8, words: &[&str], hint: bool) -> Option<String> {
+    let text = error.to_string();
+    let (method, path) = call.request;
+    let system = call.name.split(',').next().unwrap_or_default();
+    let (request, wrong) = (format!("{method} http://{address}/{path}"), |what: &str| Some(format!("{what}: {text}")));
+    if error.exit_code() != code {
+        return wrong(&format!("exit code {}, not {code}", error.exit_code()));
+    }
+    if let Some(word) = [system, &request].iter().chain(words).find(|word| !text.contains(**word)) {
+        return wrong(&format!("lacks `{word}`"));
+    }
+    if text.contains("canary") {
+        return wrong("tells a secret");
+    }
+    if text.len() > 1_000 || text.chars().any(|c| c.is_control() && c != '\n') {
+        return wrong("is no message for a person");
+    }
+    (hint && error.hint.is_none()).then(|| format!("lacks a hint: {text}"))
+}
+
+fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime").block_on(work)
+}
+
+#[test]
+fn every_fault_of_every_call_is_told() {
+    let wrong = in_a_runtime(async {
+        let (mut cases, places) = (JoinSet::new(), Arc::new(Semaphore::new(AT_A_TIME)));
+        for call in calls() {
+            for (fault, tries, told) in FAULTS {
+                // Stopping a supervisor takes minutes, and so may this answer.
+                if call.name == "Druid, post" && matches!(fault, Fault::Silence | Fault::Drip) {
+                    continue;
+                }
+                let told = exception(call.name, fault).unwrap_or(told);
+                let place = Arc::clone(&places).acquire_owned();
+                cases.spawn(async move {
+                    let _place = place.await;
+                    judge(&call, fault, tries, told).await.map(|what| format!("{} / {fault:?}: {what}", call.name))
+                });
+            }
+        }
+        cases.join_all().await.into_iter().flatten().collect::<Vec<_>>()
+    });
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_body_that_never_ends_is_not_read_for_ever() {
+    for call in calls().into_iter().filter(|call| ["registry, by id", "Druid, status"].contains(&call.name)) {
+        let wrong = in_a_runtime(judge(&call, Fault::Endless, 1, Hint(1, &["longer than 8 MiB"])));
+        assert_eq!(wrong, None, "{}", call.name);
+    }
+}
