@@ -91,6 +91,15 @@ impl Registry {
         found.map_err(|error| error.while_doing(format!("asking for schema id {id}")))
     }
 
+    /// Deletes a subject's versions, softly: their ids go on being known. That there is none is no error.
+    pub async fn delete(&self, subject: &str) -> Result<()> {
+        let reply = self.server.send(self.request(Method::DELETE, &["subjects", subject], &[])?).await?;
+        // 40401: no such subject; 40404: deleted before.
+        let is_gone = reply.status == 404 && said(&reply).is_some_and(|said| matches!(said.error_code, 40401..=40404));
+        let is_done = is_gone || reply.is_success();
+        if is_done { Ok(()) } else { Err(refusal(&reply).while_doing(format!("deleting subject `{subject}`"))) }
+    }
+
     /// A schema that is asked for by subject, or by an id, which the answer then leaves out.
     async fn held(&self, path: &[&str], id: Option<u32>) -> Result<Option<Registered>> {
         // Records may still be of a schema that was deleted since.
