@@ -159,11 +159,12 @@ pub struct Init {
 
 /// What the help says of the configuration.
 const CONFIG: &str = "\
-  pipeline config show                              a line a setting: its value, and after # where the value comes from
-  pipeline config show --output json
-  pipeline config schema > pipeline.schema.json     for editors: `#:schema pipeline.schema.json` as first line of the file
+Flags win over environment variables, which win over the pipeline file, which wins over the defaults; `show` tells for each \
+setting which it was.
 
-Flags win over environment variables, which win over the pipeline file, which wins over the defaults.";
+For editors: write the schema to a file, and name it in the first line of the pipeline file:
+  pipeline config schema > pipeline.schema.json
+  #:schema pipeline.schema.json";
 
 /// `pipeline config`
 #[derive(Debug, Args)]

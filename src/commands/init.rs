@@ -51,10 +51,14 @@ pub(super) async fn run(config: &Config, args: &Init) -> Result<()> {
         .map_err(|error| Error::new(Kind::Failed, format!("a thread ended early: {error}")))??;
     let proposal = proposal::propose(&args.topic, &fields, &sample, args.time.as_deref())?;
     let text = text::write(&proposal, &files.schema_name(), config);
-    config::check_text(&files.file, &text, &schema).map_err(|error| error.while_doing("the proposal would not be accepted"))?;
+    let proposed = config::check_text(&files.file, &text, &schema)
+        .map_err(|error| error.while_doing("the proposal would not be accepted"))?;
     say!("{}", text.trim_end());
     if args.yes || (terminal && files.may_be_written()?) {
-        return files.write(&text, &schema);
+        files.write(&text, &schema)?;
+        let next = if proposed.aggregates.is_empty() { "druid-ingest" } else { "aggregate --until-caught-up" };
+        note!("next: pipeline --config {} {next}", files.file.display());
+        return Ok(());
     }
     if !terminal {
         note!("nothing was written: --yes writes this to {}, and the schema to {}", files.file.display(), files.schema.display());
@@ -111,7 +115,6 @@ impl Files {
             return Err(error);
         }
         note!("wrote {} and {}", self.file.display(), self.schema.display());
-        note!("next: pipeline --config {} aggregate --until-caught-up", self.file.display());
         Ok(())
     }
 }

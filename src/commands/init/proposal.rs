@@ -15,6 +15,8 @@ const WINDOW_COLUMNS: [&str; 2] = ["window_start", "window_end"];
 const GOOD_GROUPS: std::ops::RangeInclusive<u64> = 2..=50;
 /// Where no field is, one with this many is taken.
 const MOST_GROUPS: u64 = 1_000;
+/// Of fewer values nobody can tell whether they come again.
+const FEW: u64 = 20;
 /// A second field is taken too if both together make no more groups than this.
 const TOGETHER: u64 = 100;
 /// No more sums are proposed.
@@ -143,6 +145,8 @@ fn group(field: &Field<'_>) -> Option<Result<(u64, String), String>> {
         Err(format!("null in {nulls} of {} records, and a group cannot be null", field.records))
     } else if count < 2 {
         Err("always the same".into())
+    } else if *values < FEW && count * 2 > *values && !field.is_called_id() {
+        Ok((count, format!("{count} values in {values} records, which are too few to be sure")))
     } else if count == *values {
         Err("another value in each record".into())
     } else if count > MOST_GROUPS || count * 2 > *values {

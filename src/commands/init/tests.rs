@@ -136,6 +136,21 @@ fn without_records_the_schema_speaks() {
 }
 
 #[test]
+fn of_a_few_records_nothing_is_concluded() {
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"ts","type":"long"},
+        {"name":"user_id","type":"string"},{"name":"country","type":"string"}]}"#;
+    let countries = ["CH", "AT", "LI"];
+    let seen = sample(schema, 3, |n| {
+        let country = Scalar::Str(countries[n as usize]);
+        vec![Scalar::Long(NOW), country, country]
+    });
+    let proposal = propose("T", &values_of(schema), &seen, None).unwrap();
+    assert_eq!((&paths(&proposal)[..], proposal.window), (&["country"][..], Millis(60_000)));
+    assert!(proposal.groups[0].why.contains("too few"), "{}", proposal.groups[0].why);
+    accepted(&proposal, schema, &connections());
+}
+
+#[test]
 fn without_a_time_the_candidates_are_named() {
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b_ts","type":"long"},
         {"name":"t","type":{"type":"long","logicalType":"timestamp-nanos"}},{"name":"s","type":"string"}]}"#;
