@@ -196,6 +196,7 @@ mod tests {
             json!({
                 "refresh_frequency": 10, "stagger_refresh": false, "color_scheme": "supersetColors",
                 "label_colors": { "ABC": "#FF5A5F", "DEF": "#7B0051", "GHI": "#007A87" },
+                "native_filter_configuration": [],
             })
         );
         assert_eq!(dashboard["charts"].as_object().unwrap().len(), 3);

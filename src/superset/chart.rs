@@ -102,7 +102,8 @@ fn over_time(chart: &Chart) -> Result<Value> {
         "sort_series_type": "name",
         "sort_series_ascending": true,
         "stack": if chart.stack { json!("Stack") } else { Value::Null },
-        "show_extra_controls": true,
+        // Superset offers ways of stacking, and fails to where it knows none.
+        "show_extra_controls": chart.kind == ChartKind::Area && chart.stack,
         "only_total": true,
         "zoomable": false,
         "x_axis_time_format": time_format(chart),
@@ -172,6 +173,8 @@ fn table(chart: &Chart) -> Value {
         "server_pagination": false,
         "table_timestamp_format": "smart_date",
         "show_cell_bars": true,
+        // Else a thousand is written as 1k.
+        "column_config": { chart.metric.label(): { "d3NumberFormat": "," } },
         "color_pn": true,
         "allow_render_html": false,
     })

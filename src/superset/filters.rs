@@ -61,6 +61,9 @@ mod tests {
             .iter()
             .map(|one| format!("{} {} {}", one["id"], one["filterType"], one["targets"]))
             .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        "NATIVE_FILTER-d31e7e89-56a4-5ef8-a91c-9036a22e0972" "filter_select" [{"column":{"name":"store_id"},"datasetUuid":"93fd6b33-8f24-5e5c-a34a-626ca929f685"}]
+        "NATIVE_FILTER-19ae51d0-f055-5a88-baf5-ef1b90d929b1" "filter_time" [{}]
+        "#);
     }
 }

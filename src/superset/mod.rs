@@ -165,7 +165,9 @@ async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Resu
     for kind in [Kind::Database, Kind::Dataset, Kind::Chart, Kind::Dashboard] {
         let ids: Vec<u64> = there.iter().filter(|(of, _)| *of == kind).map(|(_, id)| *id).collect();
         if !ids.is_empty() {
-            files.extend(kept::files(session.export(kind, &ids).await?)?);
+            let exported = kept::files(session.export(kind, &ids).await?)?;
+            // An export of one kind has in it what that needs, under names that differ.
+            files.extend(exported.into_iter().filter(|(_, text)| !files.values().any(|known| known == text)).collect::<Vec<_>>());
         }
     }
     if files.is_empty() {

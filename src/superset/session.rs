@@ -117,3 +117,54 @@ fn credentials(config: &Superset) -> Result<(&str, &Secret)> {
     let user = config.username.as_deref().filter(|user| !user.is_empty()).ok_or_else(|| missing("username"))?;
     Ok((user, config.password.as_ref().ok_or_else(|| missing("password"))?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::Router;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::{get, post};
+
+    use super::*;
+    use crate::superset::testing::sales;
+
+    /// A server whose first token has expired; its address, and how often it was logged in at.
+    async fn forgetful() -> (String, Arc<AtomicU32>) {
+        let logins = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&logins);
+        let login = move || async move {
+            json!({ "access_token": format!("token-{}", counted.fetch_add(1, Ordering::SeqCst)) }).to_string()
+        };
+        let answer = |headers: HeaderMap| async move {
+            let fresh = headers["authorization"] != "Bearer token-0";
+            if fresh {
+                (StatusCode::OK, r#"{"result": "x"}"#)
+            } else {
+                (StatusCode::UNAUTHORIZED, r#"{"msg": "Token has expired"}"#)
+            }
+        };
+        let app = Router::new()
+            .route("/api/v1/security/login", post(login))
+            .route("/api/v1/security/csrf_token/", get(answer))
+            .route("/api/v1/assets/import/", post(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (address, logins)
+    }
+
+    #[tokio::test]
+    async fn a_token_that_has_expired_costs_one_login_and_no_more() {
+        let (address, logins) = forgetful().await;
+        let mut config = sales().superset;
+        config.url = address;
+        let session = Session::login(&config).await.unwrap();
+        let reply = session.write(Method::POST, "api/v1/assets/import/", Ok).await.unwrap();
+        assert_eq!((reply.status, logins.load(Ordering::SeqCst)), (200, 2));
+        session.get("api/v1/security/csrf_token/").await.unwrap();
+        assert_eq!(logins.load(Ordering::SeqCst), 2);
+        assert!(!format!("{session:?}").contains("token-1"));
+    }
+}

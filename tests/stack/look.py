@@ -24,7 +24,7 @@ CHARTS = """
 return [...document.querySelectorAll('[data-test-chart-id]')].map(chart => ({
     title: (chart.closest('[data-test-chart-name]') ?? chart.querySelector('[data-test-chart-name]') ?? chart)
         .getAttribute('data-test-chart-name') ?? 'chart ' + chart.getAttribute('data-test-chart-id'),
-    drawn: chart.querySelector('canvas') !== null,
+    drawn: chart.querySelector('canvas, table, .header-line') !== null, // a number and a table are no canvas
     loading: chart.querySelector('.loading') !== null,
     error: chart.querySelector('.ant-alert-error')?.innerText ?? null,
 }))"""

@@ -13,7 +13,8 @@ use super::{Servers, block_on};
 /// A dashboard and what was made for it; dropping it removes that.
 pub struct Superset {
     url: String,
-    slug: String,
+    /// Its address is /superset/dashboard/SLUG/.
+    pub slug: String,
     /// Authorization, CSRF token and session: a write needs all three.
     headers: [(&'static str, String); 3],
 }

@@ -4,6 +4,7 @@ mod cuts;
 mod edits;
 mod examples;
 mod names;
+mod superset;
 mod titles;
 
 use std::time::Duration;
