@@ -7,7 +7,7 @@ mod tallies;
 
 use std::collections::{BTreeMap, HashMap};
 
-use self::question::Question;
+use self::question::{Question, floor};
 use self::tallies::{Limits, Tallies, Tally};
 use super::state::{self, Data, OverTime, Row, Series, Slice};
 use crate::avro::{Plan, wire};
@@ -29,8 +29,11 @@ const PARTS: i64 = 100;
 /// A table shows so many rows, the greatest values.
 const ROWS: usize = 200;
 
+const DAY_MS: i64 = 24 * 3_600_000;
+const WEEK_MS: i64 = 7 * DAY_MS;
+
 /// What happens so long after it was written is not drawn, ms.
-const AHEAD_MS: i64 = 24 * 3_600_000;
+const AHEAD_MS: i64 = DAY_MS;
 
 /// A chart and what was added up for it.
 #[derive(Debug)]
@@ -121,7 +124,9 @@ impl Drawing {
     }
 
     fn bucket(&self, time_ms: i64) -> i64 {
-        self.grain.map_or(0, |grain| time_ms.div_euclid(grain) * grain)
+        // Weeks begin on a Monday, as Druid's do; the first one of 1970 was its fifth day.
+        let shift = |grain| if grain == WEEK_MS { 4 * DAY_MS } else { 0 };
+        self.grain.map_or(0, |grain| floor(time_ms.saturating_sub(shift(grain)), grain).saturating_add(shift(grain)))
     }
 
     /// The chart with its data at this time; `open_from`: the time from which events are still to come; both ms.

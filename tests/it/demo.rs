@@ -211,10 +211,10 @@ fn each_kind_of_chart_shows_the_same_sales() {
 
     let events = state["events"].as_f64().unwrap();
     assert_eq!(chart("Sales")["value"].as_f64(), Some(events));
-    assert_eq!(over_time("Sales in five minutes"), events);
+    assert_eq!(over_time("Sales in five minutes") as u64, events as u64);
     let turnover = chart("Turnover")["value"].as_f64().unwrap();
     let rows = chart("Stores")["rows"].as_array().unwrap();
-    assert_eq!(sum(&mut rows.iter().map(|row| &row["value"])), turnover);
+    assert_eq!(sum(&mut rows.iter().map(|row| &row["value"])) as u64, turnover as u64);
     assert_eq!(rows.iter().map(|row| row["cells"].as_array().unwrap().len()).collect::<Vec<_>>(), [1, 1, 1]);
     assert!(rows[0]["value"].as_f64() >= rows[2]["value"].as_f64(), "{rows:?}");
 

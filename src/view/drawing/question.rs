@@ -74,7 +74,7 @@ impl Question {
         let mut slots = vec![Scalar::Null; plan.fields().len()];
         plan.decode(datum, &mut slots).ok()?;
         let time_ms = slots[0].event_time(plan.kind(0))?;
-        let time_ms = self.rolled_up_to.map_or(time_ms, |grain| time_ms.div_euclid(grain) * grain);
+        let time_ms = self.rolled_up_to.map_or(time_ms, |grain| floor(time_ms, grain));
         let (metric, group) = slots[1..].split_last()?;
         let value = match self.function {
             Function::Count => (*metric != Scalar::Null).then_some(1.0),
@@ -82,6 +82,12 @@ impl Question {
         };
         Some(Answer { time_ms, group: group.iter().map(Scalar::to_string).collect(), value })
     }
+}
+
+/// The start of the bucket of this length that a time is in, both ms.
+pub fn floor(time_ms: i64, grain: i64) -> i64 {
+    let grain = grain.max(1);
+    time_ms.div_euclid(grain).saturating_mul(grain)
 }
 
 /// The function and field that give of records what the chart's metric gives of rows that were added up.

@@ -57,6 +57,15 @@ fn sums_stand_in_their_minutes_and_shares_are_of_all() {
 }
 
 #[test]
+fn weeks_begin_on_mondays() {
+    let (drawing, _) = drawing(|chart| chart.grain = Some(Millis(WEEK_MS)));
+    let time = |text: &str| text.parse::<config::Instant>().unwrap().0;
+    for day in ["2026-11-23T00:00:00Z", "2026-11-26T12:00:00Z", "2026-11-29T23:59:59Z"] {
+        assert_eq!(drawing.bucket(time(day)), time("2026-11-23T00:00:00Z"), "{day}");
+    }
+}
+
+#[test]
 fn each_kind_has_its_own_data() {
     let data = |kind, function, group_by: &[&str]| {
         let (mut drawing, schema) = drawing(|chart| {
