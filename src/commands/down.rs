@@ -1,10 +1,103 @@
-//! `pipeline down`.
+//! `pipeline down`: takes away what the pipeline file made, what is seen first: dashboard, supervisors, rows, topics.
+
+use std::collections::BTreeSet;
 
 use crate::cli::Down;
 use crate::config::Config;
+use crate::druid::{self, Druid, Remove};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::Cluster;
+use crate::plan::{Action, Plan, Step, Told};
+use crate::registry::Registry;
 
-#[allow(clippy::unused_async, reason = "to be filled in")]
-pub(super) async fn run(_config: &Config, _args: &Down) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+/// What of Kafka and the registry goes, with --topics.
+struct Topics {
+    cluster: Cluster,
+    registry: Registry,
+    plan: Plan,
+}
+
+pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
+    let what = Remove { data: args.data, topics: args.topics };
+    let druid = Druid::new(&config.druid)?;
+    let mut plan = Plan::default();
+    let in_druid = druid::remove::plan(config, &druid, what).await?;
+    plan.steps.extend(in_druid.steps.iter().cloned());
+    let topics = if args.topics { Some(Topics::look(config).await?) } else { None };
+    plan.steps.extend(topics.iter().flat_map(|topics| topics.plan.steps.iter().cloned()));
+
+    let removes = plan.count(|action| *action == Action::Remove);
+    if removes == 0 {
+        say!("{}nothing to do: {}", Told { plan: &plan, done: false }, plan.summary());
+        return Ok(());
+    }
+    eprint!("{}", Told { plan: &plan, done: false });
+    super::confirm(&format!("remove these {removes} objects"), args.yes)?;
+
+    druid::remove(config, &druid, what, &in_druid, |waits| note!("{waits}")).await?;
+    if let Some(topics) = topics {
+        topics.remove().await?;
+    }
+    say!("{}{}", Told { plan: &plan, done: true }, plan.summary());
+    Ok(())
+}
+
+impl Topics {
+    async fn look(config: &Config) -> Result<Self> {
+        let (cluster, registry) = (Cluster::new(&config.kafka, "read_committed")?, Registry::new(&config.registry)?);
+        let mut plan = Plan::default();
+        let mut step = |kind, name: &str| {
+            plan.steps.push(Step { kind, name: name.into(), action: Action::Remove, effect: None });
+        };
+        for group in config.aggregates.iter().map(|aggregate| format!("pipeline-{}", aggregate.sink)) {
+            if cluster.has_group(&group)? {
+                step("group", &group);
+            }
+        }
+        for topic in topics(config) {
+            if cluster.partitions(&topic)?.is_some() {
+                step("topic", &topic);
+            }
+            for part in ["key", "value"] {
+                let subject = format!("{topic}-{part}");
+                if registry.latest(&subject).await?.is_some() {
+                    step("subject", &subject);
+                }
+            }
+        }
+        Ok(Self { cluster, registry, plan })
+    }
+
+    async fn remove(&self) -> Result<()> {
+        for Step { kind, name, .. } in &self.plan.steps {
+            match *kind {
+                "group" => self.cluster.delete_group(name).await?,
+                "topic" => self.cluster.delete(name).await?,
+                "subject" => self.registry.delete(name).await?,
+                other => return Err(Error::new(Kind::Failed, format!("{other} {name}: not known how to remove it"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The topics that the file's commands write: what `produce` makes up, sinks, and dead letters.
+fn topics(config: &Config) -> BTreeSet<String> {
+    let made_up = config.sources.iter().filter(|source| !source.generate.is_empty()).map(|source| source.topic.clone());
+    let written = config.aggregates.iter().flat_map(|aggregate| [aggregate.sink.clone(), aggregate.dead_letter_topic()]);
+    made_up.chain(written).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_file_s_commands_write_is_a_topic_to_delete() {
+        let mut config = crate::config::load(None, &[]).unwrap();
+        let found = |config: &Config| topics(config).into_iter().collect::<Vec<_>>();
+        assert_eq!(found(&config), ["SALES", "SALES_AGGREGATE", "SALES_DEAD_LETTERS"]);
+        config.sources[0].generate.clear();
+        assert_eq!(found(&config), ["SALES_AGGREGATE", "SALES_DEAD_LETTERS"]);
+    }
 }

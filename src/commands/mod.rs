@@ -107,6 +107,23 @@ fn overrides(global: &Global) -> Result<Vec<Override>> {
     Ok(overrides)
 }
 
+/// Asks before something is done that cannot be undone; with nobody there to be asked, `--yes` has to be said.
+fn confirm(what: &str, yes: bool) -> Result<()> {
+    use std::io::IsTerminal;
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::new(Kind::Usage, format!("would {what}, and nobody is there to be asked")).hint("say --yes"));
+    }
+    eprint!("{what}? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Error::new(Kind::Failed, format!("cannot read the answer: {error}")))?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Error::new(Kind::Failed, "nothing was changed")) }
+}
+
 /// Messages about the run go to stderr; `PIPELINE_LOG=debug` (or any filter of tracing's) shows more.
 fn start_log() -> Result<()> {
     let filter = match std::env::var("PIPELINE_LOG") {

@@ -1,10 +1,47 @@
-//! `pipeline restore`.
+//! `pipeline restore`: puts back what a setup command replaced.
 
+use crate::backup::{self, Backup};
 use crate::cli::Restore;
 use crate::config::Config;
+use crate::druid;
 use crate::error::{Error, Kind, Result};
 
-#[allow(clippy::unused_async, reason = "to be filled in")]
-pub(super) async fn run(_config: &Config, _args: &Restore) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
+    let Some(file) = &args.file else { return list(config) };
+    let backup = Backup::read(file)?;
+    if backup.pipeline != config.name {
+        let message = format!(
+            "{} is a backup of the pipeline file named `{}`, and this one is `{}`",
+            file.display(),
+            backup.pipeline,
+            config.name
+        );
+        return Err(Error::new(Kind::Config, message).hint("name that pipeline file with --config"));
+    }
+    let (objects, system, made) = (backup.objects.len(), &backup.system, &backup.made);
+    let what = format!("put back {objects} objects of {system} as they were before {made}");
+    super::confirm(&what, args.yes)?;
+    match backup.system.as_str() {
+        "druid" => druid::restore(config, &backup).await?,
+        other => {
+            return Err(Error::new(Kind::Config, format!("{}: there is no system `{other}`", file.display()))
+                .hint("was it made by a newer version?"));
+        }
+    }
+    say!("put back {objects} objects of {system}, as they were before {made}");
+    Ok(())
+}
+
+fn list(config: &Config) -> Result<()> {
+    let files = backup::list(&config.name)?;
+    if files.is_empty() {
+        say!("no backups of the pipeline file named `{}`", config.name);
+    }
+    for file in files {
+        match Backup::read(&file) {
+            Ok(backup) => say!("{}  {:<8} {} objects  {}", backup.made, backup.system, backup.objects.len(), file.display()),
+            Err(error) => note!("{error}"),
+        }
+    }
+    Ok(())
 }

@@ -477,6 +477,25 @@ pub struct Rollup {
     pub measures: Vec<Measure>,
 }
 
+impl Rollup {
+    /// Druid's word for the grain; `None`: it has none.
+    pub fn granularity(&self) -> Option<&'static str> {
+        Some(match self.grain.0 {
+            1_000 => "SECOND",
+            60_000 => "MINUTE",
+            300_000 => "FIVE_MINUTE",
+            600_000 => "TEN_MINUTE",
+            900_000 => "FIFTEEN_MINUTE",
+            1_800_000 => "THIRTY_MINUTE",
+            3_600_000 => "HOUR",
+            21_600_000 => "SIX_HOUR",
+            28_800_000 => "EIGHT_HOUR",
+            86_400_000 => "DAY",
+            _ => return None,
+        })
+    }
+}
+
 /// The time that one segment of a datasource holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::spec::Supervisor;
 use super::status::{Status, Task, Worker};
 use crate::error::{Error, Kind};
+use crate::plan::Change;
 
 /// A refusal, in both of the forms that Druid has for it.
 #[derive(Debug, Deserialize)]
@@ -75,23 +76,43 @@ fn unreadable(supervisor: &Supervisor, said: &str) -> Error {
     )
 }
 
-/// Whether Druid waits behind the end of a topic that was deleted and made anew: it would read nothing, and call that healthy.
+/// Druid waits behind the end of a topic that was deleted and made anew: it would read nothing, and call that healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    partition: i32,
+    offset: i64,
+    end: i64,
+}
+
+/// Whether it does.
 ///
 /// `reached` must have been asked for before `ends`, or records that came in between would look the same.
-pub fn behind_the_end(supervisor: &Supervisor, reached: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) -> Option<Error> {
-    let (partition, offset, end) = reached.iter().find_map(|(partition, offset)| {
+pub fn behind_the_end(reached: &BTreeMap<i32, i64>, ends: &BTreeMap<i32, i64>) -> Option<Behind> {
+    reached.iter().find_map(|(partition, offset)| {
         let end = ends.get(partition).copied().unwrap_or(0);
-        (*offset > end).then_some((partition, offset, end))
-    })?;
-    let (id, topic) = (supervisor.id(), &supervisor.spec.io_config.topic);
-    let message = format!(
-        "datasource {id}: Druid has read partition {partition} of topic {topic} up to offset {offset}, but it ends at {end}: the \
-         topic was deleted and made anew, and Druid waits behind its end"
-    );
-    Some(Error::new(Kind::DataLoss, message).hint(format!(
-        "reset the supervisor (POST /druid/indexer/v1/supervisor/{id}/reset): it reads the new topic from its start; the rows of \
-         the old one stay until the datasource is dropped"
-    )))
+        (*offset > end).then_some(Behind { partition: *partition, offset: *offset, end })
+    })
+}
+
+impl Behind {
+    /// What would have to change.
+    pub fn changes(self) -> Vec<Change> {
+        vec![Change { setting: format!("offset of partition {}", self.partition), old: self.offset.into(), new: self.end.into() }]
+    }
+
+    /// The error to end with.
+    pub fn error(self, supervisor: &Supervisor) -> Error {
+        let (id, topic) = (supervisor.id(), &supervisor.spec.io_config.topic);
+        let Self { partition, offset, end } = self;
+        let message = format!(
+            "datasource {id}: Druid has read partition {partition} of topic {topic} up to offset {offset}, but it ends at {end}: the \
+             topic was deleted and made anew, and Druid waits behind its end"
+        );
+        Error::new(Kind::DataLoss, message).hint(format!(
+            "reset the supervisor (POST /druid/indexer/v1/supervisor/{id}/reset): it reads the new topic from its start; the rows of \
+             the old one stay until the datasource is dropped. `pipeline down --data` drops them, and druid-ingest then makes all anew"
+        ))
+    }
 }
 
 /// What is seen of a supervisor whose rows do not come.
@@ -150,7 +171,7 @@ mod tests {
 
     fn supervisor() -> Supervisor {
         let config = config::load(None, &[]).unwrap();
-        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, "sale_ts").unwrap();
+        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, &config.datasources[0]).unwrap();
         spec::supervisor(&config, &config.datasources[0], &columns).unwrap()
     }
 
@@ -209,11 +230,13 @@ mod tests {
     #[test]
     fn a_topic_made_anew_is_noticed() {
         let offsets = |offset| BTreeMap::from([(0, 10), (1, offset)]);
-        assert!(behind_the_end(&supervisor(), &offsets(20), &offsets(20)).is_none());
-        let error = behind_the_end(&supervisor(), &offsets(21), &offsets(20)).unwrap();
+        assert!(behind_the_end(&offsets(20), &offsets(20)).is_none());
+        let behind = behind_the_end(&offsets(21), &offsets(20)).unwrap();
+        assert_eq!(behind.changes()[0].to_string(), "offset of partition 1: 21 -> 20");
+        let error = behind.error(&supervisor());
         assert_eq!(error.kind, Kind::DataLoss);
         assert!(error.message.contains("partition 1 of topic SALES up to offset 21, but it ends at 20"), "{error}");
-        assert!(behind_the_end(&supervisor(), &BTreeMap::new(), &offsets(3)).is_none());
+        assert!(behind_the_end(&BTreeMap::new(), &offsets(3)).is_none());
     }
 
     #[test]

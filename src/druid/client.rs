@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Url};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cause;
+use super::retention::{AUTHOR, Entry, Found, signature};
 use super::sample::Sampled;
 use super::spec::Supervisor;
 use super::status::{Envelope, Stats, Status, Task, Worker};
@@ -41,18 +43,20 @@ struct SamplerConfig {
     timeout_ms: u64,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SqlRequest {
-    query: String,
-    result_format: &'static str,
-    context: SqlContext,
+/// A supervisor as the list of all gives it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its spec.
+    pub spec: Value,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SqlContext {
-    use_cache: bool,
+/// A version of a supervisor's spec.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Version {
+    /// The spec; of a termination a tombstone.
+    pub spec: Value,
 }
 
 /// A supervisor that Druid has taken.
@@ -63,9 +67,25 @@ struct Posted {
 }
 
 #[derive(Deserialize)]
-struct Count {
-    rows: u64,
+struct Exists {
+    tables: u64,
 }
+
+#[derive(Deserialize)]
+struct Timeseries {
+    result: Rows,
+}
+
+#[derive(Deserialize)]
+struct Rows {
+    rows: Option<f64>,
+}
+
+/// All time, as Druid writes it.
+const ETERNITY: &str = "-146136543-09-08T08:23:32.096Z/146140482-04-24T15:36:27.903Z";
+/// Whether SQL knows a table.
+const TABLE: &str =
+    "SELECT COUNT(*) AS \"tables\" FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'druid' AND TABLE_NAME = ?";
 
 impl Druid {
     /// A client of the Druid that `[druid]` names. Opens no connection yet.
@@ -87,12 +107,36 @@ impl Druid {
         }
     }
 
+    /// All supervisors.
+    pub async fn supervisors(&self) -> Result<Vec<Listed>> {
+        let reply = self.get(&["druid", "indexer", "v1", "supervisor"], &[("full", "true")]).await?;
+        self.success(reply)?.json()
+    }
+
+    /// The versions of a supervisor's spec, also of one that was terminated, the newest first.
+    pub async fn history(&self, id: &str) -> Result<Vec<Version>> {
+        let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "history"], &[]).await?;
+        if reply.status == 404 { Ok(Vec::new()) } else { self.success(reply)?.json() }
+    }
+
     /// Creates a supervisor, or gives the one of the same id another spec. Where Druid knows how (33 and later), an equal one
-    /// is left alone.
-    pub async fn post_supervisor(&self, supervisor: &Supervisor) -> Result<()> {
+    /// is left alone. Sent once: whether it arrived although no answer came is for the caller to find out.
+    pub async fn post_supervisor(&self, supervisor: &Value) -> Result<()> {
         let path = path(&["druid", "indexer", "v1", "supervisor"], &[("skipRestartIfUnmodified", "true")])?;
         let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT.max(self.server.timeout()));
         self.success(self.server.send(request).await?)?.json::<Posted>().map(drop)
+    }
+
+    /// `suspend`, `terminate` or `reset`s a supervisor; says whether it is there. To do so again changes nothing.
+    pub async fn order(&self, id: &str, order: &str) -> Result<bool> {
+        let path = path(&["druid", "indexer", "v1", "supervisor", id, order], &[])?;
+        let reply = self.server.send(self.request(Method::POST, &path)?.timeout(POST_TIMEOUT)).await?;
+        let said = cause::words(&reply.body).unwrap_or_default();
+        match reply.status {
+            404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(false),
+            400 if said.contains("is already suspended") => Ok(true),
+            _ => self.success(reply).map(|_| true),
+        }
     }
 
     /// What the first records of the topic would become. Druid waits for `timeout_ms` if there are fewer than `rows`.
@@ -137,18 +181,76 @@ impl Druid {
         if reply.is_success() { reply.json() } else { Ok(Vec::new()) }
     }
 
-    /// How many rows of a datasource a query sees; none of a datasource that does not exist yet.
-    pub async fn rows(&self, datasource: &str) -> Result<u64> {
-        // A table's name is no parameter in SQL: it is quoted.
-        let query = ["SELECT COUNT(*) AS \"rows\" FROM ", &identifier(datasource)].concat();
-        let body = SqlRequest { query, result_format: "object", context: SqlContext { use_cache: false } };
-        let reply = self.server.send(self.request(Method::POST, "druid/v2/sql")?.json(&body)).await?;
-        let said = cause::words(&reply.body).unwrap_or_default();
-        if reply.status == 400 && said.contains("Object '") && said.contains("not found") {
+    /// How many rows of a datasource a query sees, or the sum of a column of it; none of a datasource that SQL does not know yet.
+    ///
+    /// A table's name can be no parameter of SQL: SQL is asked whether it knows the table, the rows are counted by a query in JSON.
+    pub async fn rows(&self, datasource: &str, sum: Option<&str>) -> Result<u64> {
+        let known = json!({
+            "query": TABLE,
+            "parameters": [{"type": "VARCHAR", "value": datasource}],
+            "resultFormat": "object",
+            "context": {"useCache": false},
+        });
+        let tables: Vec<Exists> = self.query("druid/v2/sql", &known).await?;
+        if tables.first().is_none_or(|count| count.tables == 0) {
             return Ok(0);
         }
-        let counts: Vec<Count> = self.success(reply)?.json()?;
-        Ok(counts.first().map_or(0, |count| count.rows))
+        let rows = match sum {
+            Some(column) => json!({"type": "longSum", "name": "rows", "fieldName": column}),
+            None => json!({"type": "count", "name": "rows"}),
+        };
+        let count = json!({
+            "queryType": "timeseries",
+            "dataSource": {"type": "table", "name": datasource},
+            "intervals": [ETERNITY],
+            "granularity": "all",
+            "aggregations": [rows],
+            "context": {"useCache": false},
+        });
+        let found: Vec<Timeseries> = self.query("druid/v2", &count).await?;
+        Ok(found.first().and_then(|row| row.result.rows).map_or(0, |rows| rows as u64))
+    }
+
+    async fn query<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        let reply = self.server.send(self.request(Method::POST, path)?.json(body)).await?;
+        self.success(reply)?.json()
+    }
+
+    /// Whether the coordinator knows segments of a datasource that are in use.
+    pub async fn has_segments(&self, datasource: &str) -> Result<bool> {
+        let reply = self.get(&["druid", "coordinator", "v1", "datasources", datasource], &[]).await?;
+        match reply.status {
+            204 | 404 => Ok(false),
+            _ => self.success(reply).map(|_| true),
+        }
+    }
+
+    /// Marks all segments of a datasource as unused: queries no longer see its rows.
+    pub async fn drop_datasource(&self, datasource: &str) -> Result<()> {
+        let path = path(&["druid", "coordinator", "v1", "datasources", datasource], &[])?;
+        self.success(self.server.send(self.request(Method::DELETE, &path)?).await?).map(drop)
+    }
+
+    /// A datasource's own rules, and who set them last.
+    pub async fn rules(&self, datasource: &str) -> Result<Found> {
+        let reply = self.get(&["druid", "coordinator", "v1", "rules", datasource], &[]).await?;
+        let rules: Vec<Value> = self.success(reply)?.json()?;
+        if rules.is_empty() {
+            return Ok(Found::default());
+        }
+        // This user may not be allowed to see it: then nothing is known.
+        let reply = self.get(&["druid", "coordinator", "v1", "rules", datasource, "history"], &[("count", "1")]).await?;
+        let newest = if reply.is_success() { reply.json::<Vec<Entry>>()?.into_iter().next() } else { None };
+        Ok(Found { rules, owner: newest.and_then(Entry::owner) })
+    }
+
+    /// Sets a datasource's rules, in the name of a pipeline file; without rules the cluster's default holds.
+    pub async fn set_rules(&self, pipeline: &str, datasource: &str, rules: &[Value]) -> Result<()> {
+        let path = path(&["druid", "coordinator", "v1", "rules", datasource], &[])?;
+        let signed = [("X-Druid-Author", AUTHOR.to_owned()), ("X-Druid-Comment", signature(pipeline))];
+        let request = self.request(Method::POST, &path)?.json(&rules);
+        let request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        self.success(self.server.send(request).await?).map(drop)
     }
 
     async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Reply> {
@@ -196,11 +298,6 @@ fn path(segments: &[&str], query: &[(&str, &str)]) -> Result<String> {
     Ok([url.path(), url.query().map_or("", |_| "?"), url.query().unwrap_or_default()].concat())
 }
 
-/// A name quoted as an SQL identifier.
-fn identifier(name: &str) -> String {
-    ["\"", &name.replace('"', "\"\""), "\""].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -244,14 +341,16 @@ mod tests {
     async fn what_does_not_exist_yet_is_no_error() {
         let unknown = answering("404 Not Found", "Cannot find any supervisor with id: [X]").supervisor("X").await;
         assert_eq!(unknown.unwrap(), None);
-        let body = r#"{"error":"druidException","category":"INVALID_INPUT","errorMessage":"Object 'X' not found (line [1])"}"#;
-        assert_eq!(answering("400 Bad Request", body).rows("X").await.unwrap(), 0);
+        assert_eq!(answering("200 OK", r#"[{"tables":0}]"#).rows("X", None).await.unwrap(), 0);
+        assert!(!answering("404 Not Found", "Cannot find any supervisor with id: [X]").order("X", "terminate").await.unwrap());
+        let again = answering("400 Bad Request", r#"{"error": "[X] is already suspended"}"#).order("X", "suspend").await;
+        assert!(again.unwrap());
     }
 
     #[tokio::test]
     async fn a_druid_without_sampler_is_told_from_one_that_refuses() {
         let config = config::load(None, &[]).unwrap();
-        let columns = super::super::columns::columns("S", &config.sources[0].schema_text, "sale_ts").unwrap();
+        let columns = super::super::columns::columns("S", &config.sources[0].schema_text, &config.datasources[0]).unwrap();
         let supervisor = super::super::spec::supervisor(&config, &config.datasources[0], &columns).unwrap();
         let absent = answering("404 Not Found", "").sample(&supervisor, 1, 1).await;
         assert!(matches!(absent, Ok(Sampled::Unavailable(404))), "{absent:?}");
@@ -260,8 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_and_escaped() {
-        assert_eq!(identifier(r#"a"b"#), r#""a""b""#);
+    fn names_are_escaped() {
         assert_eq!(path(&["supervisor", "a b/c?d"], &[("x", "y&z")]).unwrap(), "/supervisor/a%20b%2Fc%3Fd?x=y%26z");
     }
 }

@@ -1,99 +1,101 @@
-//! The supervisor that should be there x the one that is -> what to do. Pure.
+//! The supervisor that should be there x the one that is -> what to do, and what that causes. Pure.
 //!
 //! Druid gives a spec back filled with its defaults, so only what we set is compared: a setting that is not ours may be anything.
-//! Of the columns all are compared, the surplus ones too: they are one setting.
+//! Of columns, metrics and paths of fields all are compared, the surplus ones too.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Kind};
+use crate::plan::{Action, Change};
 
 /// Where the mark of the pipeline file stands.
 const MARK: &str = "/context/pipeline/name";
+/// The tuning that was posted last.
+const MARKED_TUNING: &str = "/context/pipeline/tuning";
+/// The mark's name in a plan.
+const MARK_SETTING: &str = "context.pipeline.name";
+/// The setting that makes Druid find fields by their paths.
+const FLATTEN: &str = "ioConfig.inputFormat.flattenSpec";
 
-/// What to do about a supervisor.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// There is none: create it.
-    Create,
-    /// It is as it should be.
-    Unchanged,
-    /// It is ours, and differs.
-    Change(Vec<Difference>),
-    /// Somebody else made it, and it differs.
-    Foreign {
-        /// The pipeline file that made it, if one did.
-        owner: Option<String>,
-        /// What would have to change.
-        differences: Vec<Difference>,
-    },
+/// Lists whose entries are told apart by name, and what a plan calls an entry.
+const NAMED: [(&str, &str); 3] = [(".dimensions", "column"), (".metricsSpec", "metric"), (".flattenSpec.fields", "path")];
+
+/// The pipeline file that a supervisor's spec is marked with.
+pub fn owner(spec: &Value) -> Option<&str> {
+    spec.pointer(MARK).and_then(Value::as_str)
 }
 
-/// One setting that is not as it should be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// Its name, as Druid's documentation writes it.
-    pub setting: String,
-    /// What is there.
-    pub old: Option<Value>,
-    /// What should be there.
-    pub new: Option<Value>,
-}
-
-impl Difference {
-    /// Whether it changes what rows look like, not only how they come.
-    pub fn shapes_rows(&self) -> bool {
-        self.setting.starts_with("dataSchema.") || self.setting.starts_with("column ")
-    }
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} -> {}", self.setting, Shown(self.old.as_ref()), Shown(self.new.as_ref()))
-    }
-}
-
-struct Shown<'a>(Option<&'a Value>);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None | Some(Value::Null) => f.write_str("none"),
-            Some(Value::String(text)) => f.write_str(text),
-            Some(other) => write!(f, "{other}"),
+/// What to do about a supervisor: `found` is what Druid has under its name. With `adopt` what others made is ours to change.
+pub fn action(desired: &Value, found: Option<&Value>, adopt: bool) -> Action {
+    let Some(found) = found else { return Action::Create };
+    let mut changes = differences(desired, found);
+    let (ours, theirs) = (owner(desired), owner(found));
+    match (ours == theirs, adopt) {
+        (false, true) => {
+            changes.push(Change { setting: MARK_SETTING.into(), old: json!(theirs), new: json!(ours) });
+            Action::Change(changes)
         }
+        _ if changes.is_empty() => Action::Unchanged,
+        (true, _) => Action::Change(changes),
+        (false, false) => Action::NotOurs { maker: maker(theirs), changes },
     }
 }
 
-/// Compares the supervisor that should be there with what Druid has under its name.
-pub fn verdict(desired: &Value, found: Option<&Value>) -> Verdict {
-    let Some(found) = found else { return Verdict::Create };
-    let differences = differences(desired, found);
-    let owner = |spec: &Value| spec.pointer(MARK).and_then(Value::as_str).map(str::to_owned);
-    match (differences.is_empty(), owner(found)) {
-        (true, _) => Verdict::Unchanged,
-        (false, found) if found == owner(desired) => Verdict::Change(differences),
-        (false, owner) => Verdict::Foreign { owner, differences },
-    }
+/// Who made something that is marked like this, in a plan.
+pub fn maker(owner: Option<&str>) -> String {
+    owner.map_or_else(|| "not made by this program".into(), |name| format!("of the pipeline file named `{name}`"))
 }
 
-/// The refusal to change a supervisor that somebody else made.
-pub fn foreign(id: &str, owner: Option<&str>, differences: &[Difference]) -> Error {
-    let maker = owner
-        .map_or_else(|| "was not made by this program".into(), |name| format!("belongs to the pipeline file named `{name}`"));
-    let list: Vec<String> = differences.iter().map(Difference::to_string).collect();
-    let message =
-        format!("Druid has a supervisor {id} that {maker}, and it is not as [[datasource]] `{id}` says: {}", list.join("; "));
-    Error::new(Kind::Failed, message).hint(format!(
-        "give the datasource another name; or, if nobody needs that supervisor, terminate it \
-         (POST /druid/indexer/v1/supervisor/{id}/terminate) and run this again: it goes on where that one stopped"
-    ))
+/// Whether a change has Druid read another topic: it must forget how far it read the old one.
+pub fn other_topic(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.setting == "ioConfig.topic")
+}
+
+/// Whether a change makes rows look otherwise, not only how they come.
+pub fn shapes_rows(changes: &[Change]) -> bool {
+    let shapes = |change: &Change| {
+        let named = NAMED.iter().any(|(_, word)| change.setting.starts_with(&format!("{word} ")));
+        named || change.setting.starts_with("dataSchema.") || change.setting.starts_with(FLATTEN)
+    };
+    changes.iter().any(shapes)
+}
+
+/// What carrying out an action causes.
+pub fn effect(action: &Action) -> Option<String> {
+    let (Action::Change(changes) | Action::NotOurs { changes, .. }) = action else { return None };
+    let setting = |name: &str| changes.iter().find(|change| change.setting == name);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    Some(if let Some(topic) = setting("ioConfig.topic") {
+        let (old, new) = (text(&topic.old), text(&topic.new));
+        format!("reset needed: topic {new} is read from its start; the rows of {old} stay until the datasource is dropped")
+    } else if let Some(time) = setting("dataSchema.timestampSpec.column") {
+        let old = text(&time.old);
+        format!(
+            "reset needed: rows that are there keep the time of {old}; `pipeline down --data` and druid-ingest make all of them anew"
+        )
+    } else if shapes_rows(changes) {
+        "its tasks are restarted; new rows only: those that are there stay as they are".into()
+    } else {
+        "its tasks are restarted; rows that are there stay".into()
+    })
+}
+
+/// The refusal to change what somebody else made.
+pub fn foreign(kind: &str, name: &str, maker: &str, changes: &[Change]) -> Error {
+    let list: Vec<String> = changes.iter().map(Change::to_string).collect();
+    let message = format!(
+        "Druid has a {kind} {name} that is {maker}, and it is not as [[datasource]] `{name}` says: {}; nothing was changed",
+        list.join("; ")
+    );
+    Error::new(Kind::Failed, message).hint(
+        "--adopt takes it over, and keeps a backup; or give the datasource another name. --dry-run shows it setting by setting",
+    )
 }
 
 /// What differs between a desired spec and one that was found, setting by setting.
-fn differences(desired: &Value, found: &Value) -> Vec<Difference> {
+fn differences(desired: &Value, found: &Value) -> Vec<Change> {
     let mut list = Vec::new();
     if let Value::Object(settings) = desired {
         // The mark says whose it is, not how it is.
@@ -102,50 +104,100 @@ fn differences(desired: &Value, found: &Value) -> Vec<Difference> {
             compare(path, value, found.get(name), &mut list);
         }
     }
+    list.extend(unwanted_paths(desired, found));
+    let posted = found.pointer(MARKED_TUNING);
+    list.retain(|change| !is_swallowed(change, posted));
     list
 }
 
-fn compare(path: &str, desired: &Value, found: Option<&Value>, list: &mut Vec<Difference>) {
-    match desired {
-        Value::Object(settings) => {
+/// Paths of fields, where Druid shall find fields by their names.
+fn unwanted_paths(desired: &Value, found: &Value) -> Option<Change> {
+    const AT: &str = "/spec/ioConfig/inputFormat/flattenSpec";
+    let old = found.pointer(AT).filter(|spec| !spec.is_null() && desired.pointer(AT).is_none())?;
+    let by_name = old["useFieldDiscovery"] == json!(true) && old["fields"].as_array().is_none_or(Vec::is_empty);
+    (!by_name).then(|| Change { setting: FLATTEN.into(), old: old.clone(), new: Value::Null })
+}
+
+/// Whether this was posted as it should be, and Druid does not give it back: it does not know the setting.
+fn is_swallowed(change: &Change, posted: Option<&Value>) -> bool {
+    let Some(name) = change.setting.strip_prefix("tuningConfig.") else { return false };
+    let posted = posted.map(|posted| name.split('.').fold(posted, |inside, part| &inside[part]));
+    change.old.is_null() && posted == Some(&change.new)
+}
+
+fn compare(path: &str, desired: &Value, found: Option<&Value>, list: &mut Vec<Change>) {
+    let named = NAMED.iter().find(|(end, _)| path.ends_with(end));
+    match (desired, named) {
+        (Value::Object(settings), _) => {
             for (name, value) in settings {
                 compare(&join(path, name), value, found.and_then(|found| found.get(name)), list);
             }
         }
-        Value::Array(columns) if path.ends_with(".dimensions") => dimensions(columns, found, list),
-        _ if Some(desired) == found => {}
-        _ => list.push(Difference { setting: path.into(), old: found.cloned(), new: Some(desired.clone()) }),
+        (Value::Array(entries), Some((_, word))) => compare_named(word, entries, found, list),
+        _ if found.is_some_and(|found| same(desired, found)) => {}
+        _ => list.push(Change { setting: path.into(), old: found.cloned().unwrap_or_default(), new: desired.clone() }),
     }
+}
+
+/// Equal, or the same written otherwise: Druid reads "1000" as 1000.
+fn same(desired: &Value, found: &Value) -> bool {
+    let plain = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    };
+    let number = |value: &Value| plain(value).and_then(|text| text.parse::<f64>().ok());
+    desired == found
+        || (plain(desired).is_some() && plain(desired) == plain(found))
+        || (number(desired).is_some() && number(desired) == number(found))
 }
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.into() } else { [path, name].join(".") }
 }
 
-/// Columns are told apart by name; their order says nothing.
-fn dimensions(desired: &[Value], found: Option<&Value>, list: &mut Vec<Difference>) {
-    let desired = by_name(desired);
+/// The order of entries says nothing.
+fn compare_named(word: &str, desired: &[Value], found: Option<&Value>, list: &mut Vec<Change>) {
     let found = by_name(found.and_then(Value::as_array).map_or(&[], Vec::as_slice));
+    let desired = by_name(desired);
     let names: BTreeSet<&String> = desired.keys().chain(found.keys()).collect();
     for name in names {
         let (old, new) = (found.get(name), desired.get(name));
-        if old != new {
-            list.push(Difference { setting: ["column", name].join(" "), old: old.cloned(), new: new.cloned() });
+        if let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new)
+            && new.iter().all(|(name, value)| old.get(name) == Some(value))
+        {
+            continue;
         }
+        let short = |entry: Option<&Value>| entry.map_or(Value::Null, |entry| in_short(word, entry));
+        list.push(Change { setting: [word, name].join(" "), old: short(old), new: short(new) });
     }
 }
 
-/// Name -> type. Druid takes a bare name for a string column.
-fn by_name(columns: &[Value]) -> Map<String, Value> {
-    let string = || Value::from("string");
-    let column = |column: &Value| match column {
-        Value::String(name) => Some((name.clone(), string())),
-        other => Some((
-            other.get("name")?.as_str()?.to_owned(),
-            other.get("type").filter(|kind| !kind.is_null()).cloned().unwrap_or_else(string),
-        )),
+/// What is worth telling of an entry: of a column its type, of a path where it leads, of a metric what it is made of.
+fn in_short(word: &str, entry: &Value) -> Value {
+    match word {
+        "column" => entry["type"].clone(),
+        "path" => entry["expr"].clone(),
+        _ => match entry["fieldName"].as_str() {
+            Some(field) => json!([entry["type"].as_str().unwrap_or_default(), " of ", field].concat()),
+            None => entry["type"].clone(),
+        },
+    }
+}
+
+/// Druid takes a bare name for a string column.
+fn by_name(entries: &[Value]) -> Map<String, Value> {
+    let entry = |entry: &Value| match entry {
+        Value::String(name) => Some((name.clone(), json!({"type": "string", "name": name}))),
+        other => {
+            let mut other = other.clone();
+            if other["type"].is_null() {
+                other["type"] = json!("string");
+            }
+            Some((other["name"].as_str()?.to_owned(), other))
+        }
     };
-    columns.iter().filter_map(column).collect()
+    entries.iter().filter_map(entry).collect()
 }
 
 #[cfg(test)]
@@ -162,7 +214,7 @@ mod tests {
 
     fn desired_of(config: &Config) -> Value {
         let datasource = &config.datasources[0];
-        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, &datasource.time).unwrap();
+        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, datasource).unwrap();
         serde_json::to_value(spec::supervisor(config, datasource, &columns).unwrap()).unwrap()
     }
 
@@ -182,39 +234,43 @@ mod tests {
     }
 
     fn changes(found: &Value) -> Vec<String> {
-        match verdict(&desired(), Some(found)) {
-            Verdict::Change(list) => list.iter().map(Difference::to_string).collect(),
+        match action(&desired(), Some(found), false) {
+            Action::Change(list) => list.iter().map(Change::to_string).collect(),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn what_is_not_there_is_created() {
-        assert_eq!(verdict(&desired(), None), Verdict::Create);
+        assert_eq!(action(&desired(), None, false), Action::Create);
     }
 
     #[test]
     fn defaults_that_druid_fills_in_change_nothing() {
-        assert_eq!(verdict(&desired(), Some(&found())), Verdict::Unchanged);
+        assert_eq!(action(&desired(), Some(&found()), true), Action::Unchanged);
     }
 
     #[test]
     fn a_changed_setting_is_named_with_old_and_new() {
         let cases = [
-            ("/spec/dataSchema/timestampSpec/column", json!("at"), "dataSchema.timestampSpec.column: at -> sale_ts"),
+            ("/spec/dataSchema/timestampSpec/column", json!("at"), "dataSchema.timestampSpec.column: \"at\" -> \"sale_ts\""),
             ("/spec/dataSchema/granularitySpec/rollup", json!(true), "dataSchema.granularitySpec.rollup: true -> false"),
-            ("/spec/dataSchema/metricsSpec", json!([{"type": "count"}]), "dataSchema.metricsSpec: [{\"type\":\"count\"}] -> []"),
-            ("/spec/ioConfig/topic", json!("OLD"), "ioConfig.topic: OLD -> SALES"),
-            ("/spec/ioConfig/taskDuration", json!("PT3600S"), "ioConfig.taskDuration: PT3600S -> PT600S"),
+            (
+                "/spec/dataSchema/metricsSpec",
+                json!([{"type": "longSum", "name": "n", "fieldName": "x"}]),
+                "metric n: \"longSum of x\" -> none",
+            ),
+            ("/spec/ioConfig/topic", json!("OLD"), "ioConfig.topic: \"OLD\" -> \"SALES\""),
+            ("/spec/ioConfig/taskDuration", json!("PT3600S"), "ioConfig.taskDuration: \"PT3600S\" -> \"PT600S\""),
             (
                 "/spec/ioConfig/consumerProperties/bootstrap.servers",
                 json!("old:9092"),
-                "ioConfig.consumerProperties.bootstrap.servers: old:9092 -> 127.0.0.1:9092",
+                "ioConfig.consumerProperties.bootstrap.servers: \"old:9092\" -> \"127.0.0.1:9092\"",
             ),
             (
                 "/spec/ioConfig/inputFormat/avroBytesDecoder/url",
                 Value::Null,
-                "ioConfig.inputFormat.avroBytesDecoder.url: none -> http://127.0.0.1:8081",
+                "ioConfig.inputFormat.avroBytesDecoder.url: none -> \"http://127.0.0.1:8081\"",
             ),
             ("/spec/tuningConfig/logParseExceptions", json!(false), "tuningConfig.logParseExceptions: false -> true"),
             ("/suspended", json!(true), "suspended: true -> false"),
@@ -231,22 +287,80 @@ mod tests {
         let mut found = found();
         let columns = found.pointer_mut("/spec/dataSchema/dimensionsSpec/dimensions").unwrap();
         *columns = json!([{"type": "long", "name": "sale_amount"}, "store_id"]);
-        assert_eq!(verdict(&desired(), Some(&found)), Verdict::Unchanged);
+        assert_eq!(action(&desired(), Some(&found), false), Action::Unchanged);
         *found.pointer_mut("/spec/dataSchema/dimensionsSpec/dimensions").unwrap() = json!(["sale_amount", "gone"]);
         assert_eq!(
             changes(&found),
-            ["column gone: string -> none", "column sale_amount: string -> long", "column store_id: none -> string"]
+            [
+                "column gone: \"string\" -> none",
+                "column sale_amount: \"string\" -> \"long\"",
+                "column store_id: none -> \"string\""
+            ]
         );
     }
 
     #[test]
-    fn what_others_made_is_left_alone_unless_it_is_the_same() {
+    fn what_others_made_is_left_alone_unless_it_is_the_same_or_to_be_adopted() {
         let mut foreign = found();
         foreign["context"] = Value::Null;
-        assert_eq!(verdict(&desired(), Some(&foreign)), Verdict::Unchanged);
-        foreign["spec"]["ioConfig"]["topic"] = json!("OTHER");
-        assert!(matches!(verdict(&desired(), Some(&foreign)), Verdict::Foreign { owner: None, .. }));
+        assert_eq!(action(&desired(), Some(&foreign), false), Action::Unchanged);
+        let adopted = |foreign: &Value| match action(&desired(), Some(foreign), true) {
+            Action::Change(list) => list.iter().map(Change::to_string).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(adopted(&foreign), ["context.pipeline.name: none -> \"kafka-101\""]);
+        foreign["spec"]["ioConfig"]["taskCount"] = json!(2);
+        let refused = action(&desired(), Some(&foreign), false);
+        assert!(matches!(refused, Action::NotOurs { maker, .. } if maker == "not made by this program"));
         foreign["context"] = json!({"pipeline": {"name": "theirs"}});
-        assert!(matches!(verdict(&desired(), Some(&foreign)), Verdict::Foreign { owner: Some(name), .. } if name == "theirs"));
+        let refused = action(&desired(), Some(&foreign), false);
+        assert!(matches!(refused, Action::NotOurs { maker, .. } if maker.contains("`theirs`")));
+        assert_eq!(adopted(&foreign), ["ioConfig.taskCount: 2 -> 1", "context.pipeline.name: \"theirs\" -> \"kafka-101\""]);
+    }
+
+    #[test]
+    fn tuning_that_druid_does_not_know_is_no_endless_difference() {
+        let mut config = config(&[]);
+        config.datasources[0].tuning = toml::from_str("nonsense = 3\nmaxRowsInMemory = 1000\nhttpTimeout = \"PT9S\"").unwrap();
+        let desired = desired_of(&config);
+        let told = |found: &Value| match action(&desired, Some(found), false) {
+            Action::Change(list) => list.iter().map(Change::to_string).collect(),
+            Action::Unchanged => Vec::new(),
+            other => panic!("{other:?}"),
+        };
+        let before = found();
+        assert_eq!(told(&before).len(), 3);
+        let mut posted = desired.clone();
+        posted["spec"]["tuningConfig"].as_object_mut().unwrap().remove("nonsense");
+        posted["spec"]["tuningConfig"]["maxRowsInMemory"] = json!("1000");
+        assert_eq!(told(&posted), Vec::<String>::new());
+        posted["spec"]["tuningConfig"]["httpTimeout"] = json!("PT10S");
+        assert_eq!(told(&posted), ["tuningConfig.httpTimeout: \"PT10S\" -> \"PT9S\""]);
+        posted["context"]["pipeline"]["tuning"]["nonsense"] = json!(4);
+        assert_eq!(told(&posted).len(), 2);
+    }
+
+    #[test]
+    fn paths_that_are_no_longer_wanted_are_a_difference() {
+        let mut found = found();
+        found["spec"]["ioConfig"]["inputFormat"]["flattenSpec"] = json!({"useFieldDiscovery": true, "fields": []});
+        assert_eq!(action(&desired(), Some(&found), false), Action::Unchanged);
+        found["spec"]["ioConfig"]["inputFormat"]["flattenSpec"]["useFieldDiscovery"] = json!(false);
+        assert_eq!(changes(&found).len(), 1);
+    }
+
+    #[test]
+    fn what_a_change_causes_is_told() {
+        let told = |pointer: &str, value: Value| {
+            let mut found = found();
+            *found.pointer_mut(pointer).unwrap() = value;
+            effect(&action(&desired(), Some(&found), false)).unwrap_or_default()
+        };
+        assert_eq!(told("/suspended", json!(true)), "its tasks are restarted; rows that are there stay");
+        assert!(told("/spec/dataSchema/granularitySpec/rollup", json!(true)).contains("new rows only"));
+        assert!(told("/spec/dataSchema/dimensionsSpec/dimensions", json!([])).contains("new rows only"));
+        assert!(told("/spec/ioConfig/topic", json!("OLD")).starts_with("reset needed: topic SALES"));
+        assert!(told("/spec/dataSchema/timestampSpec/column", json!("at")).starts_with("reset needed"));
+        assert_eq!(effect(&Action::Create), None);
     }
 }

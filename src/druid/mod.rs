@@ -1,17 +1,25 @@
-//! Druid: which Kafka supervisors should be there, and the client that brings it about.
+//! Druid: which Kafka supervisors and rules of retention should be there, and the client that brings it about.
 //!
-//! Pure: [`columns`] (schema -> columns), [`spec`] (pipeline file and columns -> supervisor), [`diff`] (desired and found -> what
-//! to do), [`readable`] (which records become rows), [`sample`] and [`cause`] (what Druid says -> what it means). Acting: [`client`], one method a request, and [`wait`], which looks on
-//! until the rows are there or says why they are not.
+//! Pure: [`columns`] (schema -> columns), [`spec`] (pipeline file and columns -> supervisor), [`diff`] and [`retention`] (desired and
+//! found -> what to do), [`readable`] (which records become rows), [`sample`] and [`cause`] (what Druid says -> what it means).
+//! Acting: [`client`], one method a request; [`post`], which makes sure that a supervisor arrived; [`wait`], which looks on until the
+//! rows are there or says why they are not; [`restore`], from a backup; and [`remove`](mod@remove).
 
 pub mod cause;
 pub mod client;
 pub mod columns;
 pub mod diff;
+pub mod post;
 pub mod readable;
+pub mod remove;
+pub mod restore;
+pub mod retention;
 pub mod sample;
 pub mod spec;
 pub mod status;
 pub mod wait;
 
 pub use client::Druid;
+pub use post::post;
+pub use remove::{Remove, remove};
+pub use restore::restore;

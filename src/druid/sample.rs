@@ -98,7 +98,7 @@ mod tests {
 
     fn judged(sampled: &Sampled) -> Result<Told> {
         let config = config::load(None, &[]).unwrap();
-        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, "sale_ts").unwrap();
+        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, &config.datasources[0]).unwrap();
         judge(&spec::supervisor(&config, &config.datasources[0], &columns).unwrap(), sampled)
     }
 

@@ -1,9 +1,10 @@
 //! The Kafka supervisor of a datasource, as Druid reads it. Pure: pipeline file and columns -> what should be there.
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use super::columns::{Columns, Dimension, TimeFormat};
-use crate::config::{Config, Datasource};
+use super::columns::{Columns, Dimension, FieldPath, Metric, TimeFormat};
+use crate::config::{Config, Datasource, Rollup, Segment};
 use crate::error::{Error, Kind, Result};
 
 /// Druid's largest 32-bit number: it writes "no limit" so.
@@ -40,6 +41,9 @@ pub struct Context {
 pub struct Marker {
     /// The `name` of the pipeline file.
     pub name: String,
+    /// The `tuning` that was posted: what Druid does not know it does not give back.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub tuning: Map<String, Value>,
 }
 
 /// What is ingested, from where and how.
@@ -50,7 +54,7 @@ pub struct Ingestion {
     pub data_schema: DataSchema,
     /// The topic.
     pub io_config: IoConfig,
-    tuning_config: TuningConfig,
+    tuning_config: Map<String, Value>,
 }
 
 /// The columns.
@@ -61,7 +65,7 @@ pub struct DataSchema {
     pub data_source: String,
     timestamp_spec: TimestampSpec,
     dimensions_spec: DimensionsSpec,
-    metrics_spec: [(); 0],
+    metrics_spec: Vec<Metric>,
     granularity_spec: GranularitySpec,
 }
 
@@ -76,7 +80,7 @@ struct DimensionsSpec {
     dimensions: Vec<Dimension>,
 }
 
-/// Rows stay as they are (no roll-up: a chart's COUNT counts events), in one segment an hour.
+/// Without rollup rows stay as they are: a chart's COUNT counts events.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GranularitySpec {
@@ -89,9 +93,13 @@ struct GranularitySpec {
 
 /// Written as Druid gives it back.
 #[derive(Debug, Clone, Serialize)]
-struct QueryGranularity {
-    #[serde(rename = "type")]
-    kind: &'static str,
+#[serde(untagged)]
+enum QueryGranularity {
+    None {
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
+    Named(&'static str),
 }
 
 /// The topic and how it is read.
@@ -106,7 +114,7 @@ pub struct IoConfig {
     pub input_format: InputFormat,
     task_count: u32,
     replicas: u32,
-    task_duration: &'static str,
+    task_duration: String,
     start_delay: &'static str,
     period: &'static str,
     use_earliest_offset: bool,
@@ -131,6 +139,16 @@ pub struct InputFormat {
     kind: &'static str,
     /// Where the schema comes from.
     pub avro_bytes_decoder: AvroBytesDecoder,
+    /// Where fields are found, if not all of them by their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flatten_spec: Option<FlattenSpec>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FlattenSpec {
+    use_field_discovery: bool,
+    fields: Vec<FieldPath>,
 }
 
 /// Where the schema comes from.
@@ -142,16 +160,6 @@ pub struct AvroBytesDecoder {
     pub url: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TuningConfig {
-    #[serde(rename = "type")]
-    kind: Kafka,
-    max_rows_per_segment: u32,
-    log_parse_exceptions: bool,
-    max_parse_exceptions: i32,
-}
-
 /// How long Druid may take for a question to Kafka when it samples.
 const SAMPLING_TIMEOUT_MS: u32 = 4_000;
 
@@ -159,6 +167,12 @@ impl Supervisor {
     /// Its id, which is the datasource's name.
     pub fn id(&self) -> &str {
         &self.spec.data_schema.data_source
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Result<Value> {
+        serde_json::to_value(self)
+            .map_err(|error| Error::new(Kind::Failed, format!("the supervisor of {} cannot be written: {error}", self.id())))
     }
 
     /// Kafka as Druid reaches it.
@@ -180,17 +194,24 @@ impl Supervisor {
     }
 }
 
+/// The id of a supervisor, by its spec as JSON.
+pub fn id(supervisor: &Value) -> &str {
+    let named = supervisor.pointer("/spec/dataSchema/dataSource").or_else(|| supervisor.pointer("/dataSchema/dataSource"));
+    named.and_then(Value::as_str).unwrap_or_default()
+}
+
 /// The supervisor that a datasource should have.
 pub fn supervisor(config: &Config, datasource: &Datasource, columns: &Columns) -> Result<Supervisor> {
     reachable_without_credentials(config)?;
+    let tuning = json!(datasource.tuning).as_object().cloned().unwrap_or_default();
     Ok(Supervisor {
         kind: Kafka::Kafka,
         spec: Ingestion {
             data_schema: data_schema(datasource, columns),
-            io_config: io_config(config, datasource),
-            tuning_config: tuning_config(),
+            io_config: io_config(config, datasource, columns),
+            tuning_config: tuning_config(&tuning),
         },
-        context: Context { pipeline: Marker { name: config.name.clone() } },
+        context: Context { pipeline: Marker { name: config.name.clone(), tuning } },
         suspended: false,
     })
 }
@@ -198,44 +219,57 @@ pub fn supervisor(config: &Config, datasource: &Datasource, columns: &Columns) -
 fn data_schema(datasource: &Datasource, columns: &Columns) -> DataSchema {
     DataSchema {
         data_source: datasource.name.clone(),
-        timestamp_spec: TimestampSpec { column: datasource.time.clone(), format: columns.time_format },
+        timestamp_spec: TimestampSpec { column: columns.time.clone(), format: columns.time_format },
         dimensions_spec: DimensionsSpec { dimensions: columns.dimensions.clone() },
-        metrics_spec: [],
+        metrics_spec: columns.metrics.clone(),
         granularity_spec: GranularitySpec {
             kind: "uniform",
-            segment_granularity: "HOUR",
-            query_granularity: QueryGranularity { kind: "none" },
-            rollup: false,
+            segment_granularity: match datasource.segment {
+                Segment::Hour => "HOUR",
+                Segment::Day => "DAY",
+                Segment::Week => "WEEK",
+                Segment::Month => "MONTH",
+            },
+            query_granularity: datasource
+                .rollup
+                .as_ref()
+                .and_then(Rollup::granularity)
+                .map_or(QueryGranularity::None { kind: "none" }, QueryGranularity::Named),
+            rollup: datasource.rollup.is_some(),
         },
     }
 }
 
-// The durations are written as Druid gives them back: PT10M would read PT600S.
-fn io_config(config: &Config, datasource: &Datasource) -> IoConfig {
+// Durations are written as Druid gives them back: PT10M would read PT600S.
+fn io_config(config: &Config, datasource: &Datasource, columns: &Columns) -> IoConfig {
+    let flatten_spec = FlattenSpec { use_field_discovery: false, fields: columns.paths.clone() };
     IoConfig {
         topic: datasource.topic.clone(),
         consumer_properties: ConsumerProperties { bootstrap_servers: config.kafka_for_druid().into(), api_timeout_ms: None },
         input_format: InputFormat {
             kind: "avro_stream",
             avro_bytes_decoder: AvroBytesDecoder { kind: "schema_registry", url: config.registry_for_druid().into() },
+            flatten_spec: (!columns.paths.is_empty()).then_some(flatten_spec),
         },
-        task_count: 1,
-        replicas: 1,
-        task_duration: "PT600S",
+        task_count: datasource.task_count,
+        replicas: datasource.replicas,
+        task_duration: format!("PT{}S", datasource.task_duration.0 / 1_000),
         start_delay: "PT1S",
         period: "PT5S",
         use_earliest_offset: true,
     }
 }
 
-/// A record that is no row is skipped, as the aggregator sets it aside; Druid writes it to its log.
-fn tuning_config() -> TuningConfig {
-    TuningConfig {
-        kind: Kafka::Kafka,
-        max_rows_per_segment: 5_000_000,
-        log_parse_exceptions: true,
-        max_parse_exceptions: NO_LIMIT,
-    }
+/// A record that is no row is skipped, as the aggregator sets it aside; Druid writes it to its log. What the pipeline file says wins.
+fn tuning_config(tuning: &Map<String, Value>) -> Map<String, Value> {
+    let ours = [
+        ("type", json!("kafka")),
+        ("maxRowsPerSegment", json!(5_000_000)),
+        ("logParseExceptions", json!(true)),
+        ("maxParseExceptions", json!(NO_LIMIT)),
+    ];
+    let ours = ours.map(|(name, value)| (name.to_owned(), value));
+    ours.into_iter().chain(tuning.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
 }
 
 /// Credentials would stand readable in the supervisor, for everybody who may look at it: they are not handed on.
@@ -276,7 +310,7 @@ mod tests {
     }
 
     fn sales(config: &Config) -> Result<Supervisor> {
-        let columns = columns("SALES-value", &config.sources[0].schema_text, "sale_ts").unwrap();
+        let columns = columns("SALES-value", &config.sources[0].schema_text, &config.datasources[0]).unwrap();
         supervisor(config, &config.datasources[0], &columns)
     }
 
@@ -349,6 +383,31 @@ mod tests {
           "suspended": false
         }
         "#);
+    }
+
+    #[test]
+    fn all_that_the_pipeline_file_says_of_a_datasource_is_in_its_supervisor() {
+        let mut config = config(&[]);
+        config.datasources[0] = toml::from_str(
+            r#"
+            name = "CLICKS"
+            topic = "CLICKS"
+            time = "at"
+            columns = ["page.section"]
+            segment = "day"
+            task_count = 2
+            replicas = 3
+            task_duration = "1h"
+            rollup = { grain = "5m", measure = [{ name = "count", function = "count" }, { name = "ms", function = "sum", field = "page.ms" }] }
+            tuning = { maxRowsInMemory = 1000, logParseExceptions = false, indexSpec = { bitmap = { type = "roaring" } } }
+            "#,
+        )
+        .unwrap();
+        let schema = r#"{"type":"record","name":"C","fields":[{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}},
+            {"name":"page","type":{"type":"record","name":"P","fields":[{"name":"section","type":"string"},{"name":"ms","type":"long"}]}}]}"#;
+        let columns = columns("CLICKS-value", schema, &config.datasources[0]).unwrap();
+        let supervisor = supervisor(&config, &config.datasources[0], &columns).unwrap();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&supervisor).unwrap(), @"");
     }
 
     #[test]

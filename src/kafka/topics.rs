@@ -188,6 +188,53 @@ impl Cluster {
         answers.elements().iter().try_for_each(|partition| partition.error().map_err(|error| self.explain(&what, &error)))
     }
 
+    /// Deletes a topic; that there is none is no error. Waits until the broker no longer tells of it.
+    pub async fn delete(&self, topic: &str) -> Result<()> {
+        let what = format!("deleting topic {topic}");
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+        let answers = self.admin.delete_topics(&[topic], &options).await.map_err(|error| self.explain(&what, &error))?;
+        match answers.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::UnknownTopicOrPartition => {
+                return Err(self.explain(&what, &KafkaError::AdminOp(code)));
+            }
+            _ => {}
+        }
+        let deadline = Instant::now() + TIMEOUT;
+        while self.partitions(topic)?.is_some() {
+            if Instant::now() >= deadline {
+                return Err(Error::new(Kind::Watchdog, format!("Kafka at {}: topic {topic} is still there", self.bootstrap))
+                    .hint("does something write to it, so that the broker makes it anew? stop that first"));
+            }
+            tokio::time::sleep(CREATION_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the broker knows a consumer group of this name.
+    pub fn has_group(&self, group: &str) -> Result<bool> {
+        let what = format!("looking for consumer group {group}");
+        let found = self.consumer.fetch_group_list(Some(group), TIMEOUT).map_err(|error| self.explain(&what, &error))?;
+        // The broker answers for a group that it does not know, too, and calls it dead.
+        Ok(found.groups().iter().any(|found| found.name() == group && !matches!(found.state(), "Dead" | "")))
+    }
+
+    /// Deletes a consumer group, and with it how far it has read; that there is none is no error.
+    pub async fn delete_group(&self, group: &str) -> Result<()> {
+        let what = format!("deleting consumer group {group}");
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        let answers = self.admin.delete_groups(&[group], &options).await.map_err(|error| self.explain(&what, &error))?;
+        match answers.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) => {
+                Err(Error::new(Kind::Failed, format!("Kafka at {}, {what}: it has members", self.bootstrap))
+                    .hint("stop `pipeline aggregate` first"))
+            }
+            Some(Err((_, code))) if code != RDKafkaErrorCode::GroupIdNotFound => {
+                Err(self.explain(&what, &KafkaError::AdminOp(code)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Creates a topic unless it exists; returns how many partitions it has, and whether it was created. One that exists stays as it
     /// is: a warning tells which of the settings asked for it does not have. (How many partitions it should have, only the caller knows.)
     pub async fn ensure(&self, spec: &TopicSpec<'_>) -> Result<(i32, bool)> {

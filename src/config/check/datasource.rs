@@ -4,17 +4,14 @@ use std::collections::HashSet;
 
 use toml::Value;
 
-use super::super::types::{Datasource, Function, Rollup, column_name};
+use super::super::types::{Datasource, Function, Rollup, Segment, column_name};
 use super::super::units::Millis;
 use super::names::{self, shown, topic_name};
-use super::{at_least_one, has_field, longer_than_zero, whole_seconds, wrong};
+use super::{at_least_one, has_field, whole_seconds, wrong};
 use crate::error::Result;
 
 /// The column that Druid keeps the time in.
 const TIME: &str = "__time";
-
-/// The times that rows can be rolled up to, as Druid names them (ms).
-const GRAINS: [i64; 10] = [1_000, 60_000, 300_000, 600_000, 900_000, 1_800_000, 3_600_000, 21_600_000, 28_800_000, 86_400_000];
 
 pub fn check(datasource: &Datasource) -> Result<()> {
     let place = format!("[[datasource]] `{}`", shown(&datasource.name));
@@ -22,7 +19,7 @@ pub fn check(datasource: &Datasource) -> Result<()> {
     topic_name(&place, &datasource.topic)?;
     at_least_one(&place, "task_count", Some(datasource.task_count.into()))?;
     at_least_one(&place, "replicas", Some(datasource.replicas.into()))?;
-    longer_than_zero(&place, "retention", datasource.retention)?;
+    datasource.retention.map_or(Ok(()), |retention| whole_seconds(&place, "retention", retention))?;
     whole_seconds(&place, "task_duration", datasource.task_duration)?;
     if datasource.columns.as_ref().is_some_and(Vec::is_empty) {
         return Err(wrong(&place, "`columns` is empty").hint("leave it out for all columns, or name one at least"));
@@ -32,7 +29,10 @@ pub fn check(datasource: &Datasource) -> Result<()> {
     if let Some((key, _)) = datasource.tuning.iter().find(|(_, value)| !is_plain(value)) {
         return Err(wrong(&place, format!("tuning `{}` is not a string, a number or a boolean", shown(key))));
     }
-    datasource.rollup.iter().try_for_each(|one| rollup(&place, one))
+    if datasource.tuning.contains_key("type") {
+        return Err(wrong(&place, "tuning `type` says that this is Kafka, and stays so"));
+    }
+    datasource.rollup.iter().try_for_each(|one| rollup(&place, one, datasource.segment))
 }
 
 /// No two columns may have one name.
@@ -54,11 +54,13 @@ fn columns(place: &str, datasource: &Datasource) -> Result<()> {
     Ok(())
 }
 
-fn rollup(place: &str, rollup: &Rollup) -> Result<()> {
-    if !GRAINS.contains(&rollup.grain.0) {
-        let known = GRAINS.map(|grain| Millis(grain).to_string());
+fn rollup(place: &str, rollup: &Rollup, segment: Segment) -> Result<()> {
+    if rollup.granularity().is_none() {
         return Err(wrong(place, format!("Druid cannot roll up to {}", rollup.grain))
-            .hint(format!("`grain` can be {}", known.join(", "))));
+            .hint("`grain` can be 1s, 1m, 5m, 10m, 15m, 30m, 1h, 6h, 8h or 1d"));
+    }
+    if segment == Segment::Hour && rollup.grain > Millis(3_600_000) {
+        return Err(wrong(place, format!("rollup grain {} is longer than a segment", rollup.grain)).hint("set segment = \"day\""));
     }
     if rollup.measures.is_empty() {
         return Err(wrong(place, "a rollup needs one [[datasource.rollup.measure]] at least")
@@ -68,6 +70,9 @@ fn rollup(place: &str, rollup: &Rollup) -> Result<()> {
         if measure.function == Function::Avg {
             return Err(wrong(place, format!("measure `{}` is AVG, and Druid cannot add up means", shown(&measure.name)))
                 .hint("keep a sum and a count, and divide them in the chart"));
+        }
+        if measure.function == Function::Count && measure.field.is_some() {
+            return Err(wrong(place, format!("measure `{}`: a count takes no `field`, it counts records", shown(&measure.name))));
         }
         has_field(place, measure)?;
     }

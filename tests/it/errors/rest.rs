@@ -138,7 +138,7 @@ fn calls() -> Vec<Call> {
             "Druid, post",
             ("POST", "druid/indexer/v1/supervisor"),
             0,
-            asks!(|c| druid(&c)?.post_supervisor(&supervisor(&c)?).await?),
+            asks!(|c| druid(&c)?.post_supervisor(&serde_json::json!(supervisor(&c)?)).await?),
         ),
         call(
             "Druid, sample",
@@ -150,7 +150,7 @@ fn calls() -> Vec<Call> {
         call("Druid, stats", ("GET", "druid/indexer/v1/supervisor/S/stats"), 0, asks!(|c| druid(&c)?.stats("S").await?)),
         call("Druid, tasks", ("GET", "druid/indexer/v1/tasks"), 0, asks!(|c| druid(&c)?.tasks("S", "running").await?)),
         call("Druid, workers", ("GET", "druid/indexer/v1/workers"), 0, asks!(|c| druid(&c)?.workers().await?)),
-        call("Druid, rows", ("POST", "druid/v2/sql"), 0, asks!(|c| druid(&c)?.rows("S").await?)),
+        call("Druid, rows", ("POST", "druid/v2/sql"), 0, asks!(|c| druid(&c)?.rows("S", None).await?)),
         call("Superset, login", ("POST", "api/v1/security/login"), 0, asks!(|c| login(&c).await?)),
         call("Superset, list", ("GET", "api/v1/database/"), 1, asks!(|c| find(&c, Kind::Database).await?)),
         call("Superset, find", ("GET", "api/v1/chart/"), 1, asks!(|c| find(&c, Kind::Chart).await?)),
@@ -182,7 +182,7 @@ fn druid(config: &Config) -> Result<Druid> {
 fn supervisor(config: &Config) -> Result<druid::spec::Supervisor> {
     // The registry's credentials are not handed to Druid.
     let config = &Config { registry: config::Registry::default(), ..config.clone() };
-    let columns = druid::columns::columns("S", &config.sources[0].schema_text, "sale_ts")?;
+    let columns = druid::columns::columns("S", &config.sources[0].schema_text, &config.datasources[0])?;
     druid::spec::supervisor(config, &config.datasources[0], &columns)
 }
 
