@@ -32,7 +32,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
         return Ok(());
     }
     eprint!("{}", Told { plan: &plan, done: false });
-    super::confirm(&format!("remove these {removes} objects"), args.yes)?;
+    super::confirm(&format!("remove what is listed here (objects: {removes})"), args.yes)?;
 
     druid::remove(config, &druid, what, &in_druid, |waits| note!("{waits}")).await?;
     if let Some(topics) = topics {

@@ -276,6 +276,9 @@ impl<'a> Desk<'a> {
         }
         let counts = work.datasource.rollup.iter().flat_map(|rollup| &rollup.measures);
         let count = counts.into_iter().find(|measure| measure.function == Function::Count).map(|measure| measure.name.clone());
+        // Rows of another topic would be counted as well.
+        let moved = matches!(&work.step.action, Action::Change(changes) if diff::other_topic(changes));
+        let count = count.filter(|_| !moved);
         let (kafka, topic) = (self.config.kafka.clone(), work.datasource.topic.clone());
         let reached = self.druid.status(&work.datasource.name).await?.reached();
         let mut ends = work.ends.clone();

@@ -18,8 +18,8 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
         );
         return Err(Error::new(Kind::Config, message).hint("name that pipeline file with --config"));
     }
-    let (objects, system, made) = (backup.objects.len(), &backup.system, &backup.made);
-    let what = format!("put back {objects} objects of {system} as they were before {made}");
+    let (count, system, made) = (backup.objects.len(), &backup.system, &backup.made);
+    let what = format!("put back what {system} had before {made} (objects: {count})");
     super::confirm(&what, args.yes)?;
     match backup.system.as_str() {
         "druid" => druid::restore(config, &backup).await?,
@@ -28,7 +28,7 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
                 .hint("was it made by a newer version?"));
         }
     }
-    say!("put back {objects} objects of {system}, as they were before {made}");
+    say!("put back what {system} had before {made} (objects: {count})");
     Ok(())
 }
 
@@ -39,7 +39,7 @@ fn list(config: &Config) -> Result<()> {
     }
     for file in files {
         match Backup::read(&file) {
-            Ok(backup) => say!("{}  {:<8} {} objects  {}", backup.made, backup.system, backup.objects.len(), file.display()),
+            Ok(backup) => say!("{}  {:<8} objects: {}  {}", backup.made, backup.system, backup.objects.len(), file.display()),
             Err(error) => note!("{error}"),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Druid, diff, retention};
+use super::{Druid, diff, post, retention};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step};
@@ -62,14 +63,18 @@ async fn data_steps(name: &str, druid: &Druid, datasource: &str, fed: bool) -> R
         steps.push(step(retention::KIND, datasource, Action::Remove, None));
     }
     if fed || druid.has_segments(datasource).await? || druid.rows(datasource, None).await? > 0 {
-        // The end of a supervisor is a version, too, without a mark.
-        let versions = druid.history(datasource).await?;
-        let is_ours = versions.iter().find_map(|version| diff::owner(&version.spec)) == Some(name);
+        let is_ours = last_spec(druid, datasource).await?.as_ref().and_then(diff::owner) == Some(name);
         let theirs = || Action::NotOurs { maker: "not filled by this pipeline file".into(), changes: Vec::new() };
         let (action, effect) = if is_ours { (Action::Remove, "its rows are dropped") } else { (theirs(), "left alone") };
         steps.push(step("datasource", datasource, action, Some(effect)));
     }
     Ok(steps)
+}
+
+/// The spec of a supervisor, or the last one of a supervisor that is gone: its end is a version, too, of the type `noop`.
+async fn last_spec(druid: &Druid, id: &str) -> Result<Option<Value>> {
+    let versions = druid.history(id).await?;
+    Ok(versions.into_iter().map(|version| version.spec).find(|spec| spec["type"] == "kafka"))
 }
 
 fn step(kind: &'static str, name: &str, action: Action, effect: Option<&str>) -> Step {
@@ -88,6 +93,9 @@ pub async fn remove(config: &Config, druid: &Druid, what: Remove, plan: &Plan, m
         druid.set_rules(&config.name, &step.name, &[]).await?;
     }
     for step in ours("datasource") {
+        if !ours("supervisor").any(|stopped| stopped.name == step.name) {
+            forget_offsets(druid, &step.name, &mut told).await?;
+        }
         drop_rows(druid, &step.name, &mut told).await?;
     }
     Ok(())
@@ -102,6 +110,14 @@ pub async fn stop(druid: &Druid, id: &str, forget: bool, told: &mut impl FnMut(S
     }
     terminate(druid, id).await?;
     tasks_end(druid, id, told).await
+}
+
+/// Has Druid forget how far a supervisor read that is gone: only one that is there can be told to.
+async fn forget_offsets(druid: &Druid, id: &str, told: &mut impl FnMut(String)) -> Result<()> {
+    let Some(mut spec) = last_spec(druid, id).await? else { return Ok(()) };
+    spec["suspended"] = true.into();
+    post(druid, &spec).await?;
+    stop(druid, id, true, told).await
 }
 
 /// If no answer comes, Druid is asked whether it is gone.
@@ -125,7 +141,7 @@ async fn tasks_end(druid: &Druid, id: &str, told: &mut impl FnMut(String)) -> Re
         if left == 0 {
             return Ok(());
         }
-        let what = format!("{id}: {left} tasks write their segments and end");
+        let what = format!("{id}: its tasks write their segments and end; left: {left}");
         wait.on(&what, told).await.map_err(|error| {
             error.hint("run the command again: it goes on from here; Druid's own log says why a task does not end")
         })?;

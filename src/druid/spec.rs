@@ -369,10 +369,10 @@ mod tests {
               "useEarliestOffset": true
             },
             "tuningConfig": {
-              "type": "kafka",
-              "maxRowsPerSegment": 5000000,
               "logParseExceptions": true,
-              "maxParseExceptions": 2147483647
+              "maxParseExceptions": 2147483647,
+              "maxRowsPerSegment": 5000000,
+              "type": "kafka"
             }
           },
           "context": {
@@ -407,7 +407,111 @@ mod tests {
             {"name":"page","type":{"type":"record","name":"P","fields":[{"name":"section","type":"string"},{"name":"ms","type":"long"}]}}]}"#;
         let columns = columns("CLICKS-value", schema, &config.datasources[0]).unwrap();
         let supervisor = supervisor(&config, &config.datasources[0], &columns).unwrap();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&supervisor).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&supervisor).unwrap(), @r#"
+        {
+          "type": "kafka",
+          "spec": {
+            "dataSchema": {
+              "dataSource": "CLICKS",
+              "timestampSpec": {
+                "column": "at",
+                "format": "micro"
+              },
+              "dimensionsSpec": {
+                "dimensions": [
+                  {
+                    "type": "string",
+                    "name": "page_section"
+                  }
+                ]
+              },
+              "metricsSpec": [
+                {
+                  "type": "count",
+                  "name": "count"
+                },
+                {
+                  "type": "longSum",
+                  "name": "ms",
+                  "fieldName": "page_ms"
+                }
+              ],
+              "granularitySpec": {
+                "type": "uniform",
+                "segmentGranularity": "DAY",
+                "queryGranularity": "FIVE_MINUTE",
+                "rollup": true
+              }
+            },
+            "ioConfig": {
+              "topic": "CLICKS",
+              "consumerProperties": {
+                "bootstrap.servers": "127.0.0.1:9092"
+              },
+              "inputFormat": {
+                "type": "avro_stream",
+                "avroBytesDecoder": {
+                  "type": "schema_registry",
+                  "url": "http://127.0.0.1:8081"
+                },
+                "flattenSpec": {
+                  "useFieldDiscovery": false,
+                  "fields": [
+                    {
+                      "type": "root",
+                      "name": "at",
+                      "expr": "at"
+                    },
+                    {
+                      "type": "path",
+                      "name": "page_section",
+                      "expr": "$.page.section"
+                    },
+                    {
+                      "type": "path",
+                      "name": "page_ms",
+                      "expr": "$.page.ms"
+                    }
+                  ]
+                }
+              },
+              "taskCount": 2,
+              "replicas": 3,
+              "taskDuration": "PT3600S",
+              "startDelay": "PT1S",
+              "period": "PT5S",
+              "useEarliestOffset": true
+            },
+            "tuningConfig": {
+              "indexSpec": {
+                "bitmap": {
+                  "type": "roaring"
+                }
+              },
+              "logParseExceptions": false,
+              "maxParseExceptions": 2147483647,
+              "maxRowsInMemory": 1000,
+              "maxRowsPerSegment": 5000000,
+              "type": "kafka"
+            }
+          },
+          "context": {
+            "pipeline": {
+              "name": "kafka-101",
+              "tuning": {
+                "indexSpec": {
+                  "bitmap": {
+                    "type": "roaring"
+                  }
+                },
+                "logParseExceptions": false,
+                "maxRowsInMemory": 1000
+              }
+            }
+          },
+          "suspended": false
+        }
+        "#);
     }
 
     #[test]

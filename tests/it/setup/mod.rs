@@ -1,6 +1,7 @@
 //! The setup commands on the real servers: what they plan, make, repair and take away.
 
 mod cuts;
+mod druid;
 mod edits;
 mod examples;
 mod names;
