@@ -1,6 +1,7 @@
 //! `pipeline demo`, and its page as a person sees it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -121,6 +122,9 @@ fn it_ends_when_asked_and_leaves_nothing() {
     }
 }
 
+/// One browser at a time: what is told how long it may take must not share the machine with another one.
+static BROWSING: Mutex<()> = Mutex::new(());
+
 /// The page: the sizes (pixels) and themes it is looked at in.
 const LOOKS: [(u32, u32, &str); 4] = [(1900, 1300, "light"), (1900, 1300, "dark"), (360, 780, "light"), (360, 780, "dark")];
 
@@ -139,6 +143,7 @@ fn full_page(browser: &Browser) -> (Demo, Duration) {
 #[test]
 #[ignore = "needs tests/stack/install --browser"]
 fn its_page_is_full_at_once_moves_and_turns_red() {
+    let _alone = BROWSING.lock().unwrap_or_else(PoisonError::into_inner);
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
     std::fs::create_dir_all(&pictures).unwrap();
     let browser = Browser::start();
@@ -230,6 +235,7 @@ fn each_kind_of_chart_shows_the_same_sales() {
 #[test]
 #[ignore = "needs tests/stack/install --browser"]
 fn its_page_draws_each_kind_of_chart() {
+    let _alone = BROWSING.lock().unwrap_or_else(PoisonError::into_inner);
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
     std::fs::create_dir_all(&pictures).unwrap();
     let file = every_kind();

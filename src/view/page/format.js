@@ -63,7 +63,8 @@ export function span(milliseconds) {
 /** A length of time that somebody chose: "90 d", "1 h 30 min", "10 s". */
 export function lasting(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
-  const units = [[Math.floor(seconds / 86_400), 'd'], [Math.floor(seconds / 3600) % 24, 'h'], [Math.floor(seconds / 60) % 60, 'min'], [seconds % 60, 's']];
+  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  const units = [[days, 'd'], [hours, 'h'], [minutes, 'min'], [seconds % 60, 's']];
   return units.filter(([many]) => many).map(([many, unit]) => `${number(many)} ${unit}`).join(' ') || `${number(milliseconds)} ms`;
 }
 

@@ -68,10 +68,10 @@ function dashOf(group) {
 /** The least width of one of several bars beside each other, in pixels. */
 const THIN = 2;
 
-/** The whole time; of bars beside each other no more than there is room for. */
+/** The whole time; of bars beside each other no more than there is room for, unless the reader zoomed. */
 function latest(card) {
   const [begin, end] = card.whole;
-  if (card.mode !== 'group') return [begin, end];
+  if (card.mode !== 'group' || card.zoom) return [begin, end];
   const fit = Math.max(1, Math.floor((card.size.width - 60) / (THIN * card.chart.series.length)));
   return [Math.max(begin, end - fit * card.chart.grain), end];
 }
@@ -222,7 +222,8 @@ function path(one, chart) {
 /** Points that no slope leads to are dots. */
 function dots(one, chart, color) {
   const { values } = one;
-  const isAlone = (value, index) => !chart.step && value !== null && (values[index - 1] ?? null) === null && (values[index + 1] ?? null) === null;
+  const isNone = (index) => (values[index] ?? null) === null;
+  const isAlone = (value, index) => !chart.step && value !== null && isNone(index - 1) && isNone(index + 1);
   const sizes = values.map((value, index) => (isAlone(value, index) ? 5 : 0));
   return sizes.some(Boolean) ? { mode: 'lines+markers', marker: { size: sizes, color, line: { width: 0 } } } : { mode: 'lines' };
 }
