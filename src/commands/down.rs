@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::Cluster;
 use crate::plan::{Action, Plan, Step, Told};
 use crate::registry::Registry;
+use crate::superset;
 
 /// What of Kafka and the registry goes, with --topics.
 struct Topics {
@@ -20,7 +21,7 @@ struct Topics {
 pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     let what = Remove { data: args.data, topics: args.topics };
     let druid = Druid::new(&config.druid)?;
-    let mut plan = Plan::default();
+    let mut plan = superset::remove(config, true).await?;
     let in_druid = druid::remove::plan(config, &druid, what).await?;
     plan.steps.extend(in_druid.steps.iter().cloned());
     let topics = if args.topics { Some(Topics::look(config).await?) } else { None };
@@ -34,6 +35,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     eprint!("{}", Told { plan: &plan, done: false });
     super::confirm(&format!("remove what is listed here (objects: {removes})"), args.yes)?;
 
+    superset::remove(config, false).await?;
     druid::remove(config, &druid, what, &in_druid, |waits| note!("{waits}")).await?;
     if let Some(topics) = topics {
         topics.remove().await?;

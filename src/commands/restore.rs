@@ -5,6 +5,7 @@ use crate::cli::Restore;
 use crate::config::Config;
 use crate::druid;
 use crate::error::{Error, Kind, Result};
+use crate::superset;
 
 pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
     let Some(file) = &args.file else { return list(config) };
@@ -23,6 +24,7 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
     super::confirm(&what, args.yes)?;
     match backup.system.as_str() {
         "druid" => druid::restore(config, &backup).await?,
+        "superset" => superset::restore(config, &backup).await?,
         other => {
             return Err(Error::new(Kind::Config, format!("{}: there is no system `{other}`", file.display()))
                 .hint("was it made by a newer version?"));

@@ -121,7 +121,7 @@ async fn apply(
     plan: &Plan,
 ) -> Result<(Survey, Option<PathBuf>)> {
     may_write(session, desired).await?;
-    refuse_strangers(plan)?;
+    refuse_strangers(desired, plan)?;
     let backup = keep(config, session, &survey.there(desired)).await?;
     let orphans = survey.orphans.clone();
     let is_import = |action: &Action| matches!(action, Action::Create | Action::Change(_));
@@ -182,19 +182,18 @@ fn password_change() -> Change {
 }
 
 /// An import takes over whatever has the name of one of its objects, so that must have been asked for.
-fn refuse_strangers(plan: &Plan) -> Result<()> {
-    for step in &plan.steps {
-        let Action::NotOurs { maker, changes } = &step.action else { continue };
-        let (setting, way_out) = match step.kind {
-            "database" => ("name", "give the pipeline file another `name`"),
-            "dataset" => ("name", "give the [[datasource]] another `name`"),
-            _ => ("slug", "give the [dashboard] another `slug`"),
+fn refuse_strangers(desired: &[Asset], plan: &Plan) -> Result<()> {
+    for (asset, step) in desired.iter().zip(&plan.steps) {
+        let Action::NotOurs { maker, .. } = &step.action else { continue };
+        let (setting, way_out) = match asset.kind {
+            Kind::Database => ("name", "give the pipeline file another `name`"),
+            Kind::Dataset => ("name", "give the [[datasource]] another `name`"),
+            Kind::Chart | Kind::Dashboard => ("slug", "give the [dashboard] another `slug`"),
         };
-        let new = changes.iter().find(|change| change.setting == "slug").and_then(|change| change.new.as_str());
-        let taken = new.unwrap_or(&step.name);
+        let taken = asset.settings["slug"].as_str().unwrap_or(&asset.name);
         return Err(Error::new(
             error::Kind::Failed,
-            format!("Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({maker})", step.kind),
+            format!("Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({maker})", asset.kind),
         )
         .hint(format!("{way_out}, rename or delete that one in Superset, or take it over with --adopt; nothing was changed")));
     }

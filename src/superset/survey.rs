@@ -239,7 +239,7 @@ fn step(asset: &Asset, found: Option<&Found>, stranger: Option<&Stranger>, adopt
                 Action::Change(changes)
             } else {
                 let (id, uuid) = (stranger.found.id, stranger.uuid);
-                Action::NotOurs { maker: format!("number {id}, uuid {uuid}: this pipeline file did not make it"), changes }
+                Action::NotOurs { maker: format!("number {id}, uuid {uuid}"), changes }
             }
         }
     };

@@ -75,7 +75,12 @@ impl Setup {
 
     /// The one object of a kind with this value in a column.
     fn found(&self, kind: &str, column: &str, value: &str) -> Option<Json> {
-        let filter = json!({ "filters": [{ "col": column, "opr": "eq", "value": value }], "columns": ["id", "uuid", column] });
+        let mut filters = vec![json!({ "col": column, "opr": "eq", "value": value })];
+        if kind == "chart" {
+            // Other pipelines may have charts of the same title.
+            filters.push(json!({ "col": "datasource_name", "opr": "eq", "value": self.line.source }));
+        }
+        let filter = json!({ "filters": filters, "columns": ["id", "uuid", column] });
         let mut url = reqwest::Url::parse("http://q/").expect("an address");
         url.query_pairs_mut().append_pair("q", &filter.to_string());
         let found = self.superset.ask(&Method::GET, &format!("{kind}/?{}", url.query().unwrap_or_default()), None);
