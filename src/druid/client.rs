@@ -296,7 +296,8 @@ fn path(segments: &[&str], query: &[(&str, &str)]) -> Result<String> {
         url.query_pairs_mut().extend_pairs(query);
     }
     // What follows a ';' is cut off a segment by servlets; the URL standard does not escape it.
-    Ok([&*url.path().replace(';', "%3B"), url.query().map_or("", |_| "?"), url.query().unwrap_or_default()].concat())
+    let escaped = url.path().replace(';', "%3B");
+    Ok([escaped.as_str(), url.query().map_or("", |_| "?"), url.query().unwrap_or_default()].concat())
 }
 
 #[cfg(test)]

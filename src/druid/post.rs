@@ -42,3 +42,61 @@ pub async fn post(druid: &Druid, supervisor: &Value) -> Result<()> {
 fn stands(supervisor: &Value, found: &Value) -> bool {
     diff::owner(supervisor) == diff::owner(found) && diff::action(supervisor, Some(found), false) == Action::Unchanged
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config;
+
+    /// A Druid that gives these answers, one a connection, and cuts the connection where there is none; and what it was asked.
+    fn answering(answers: Vec<Option<String>>) -> (Druid, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = asked.clone();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut bytes = [0; 8192];
+                let length = stream.read(&mut bytes).unwrap();
+                let method = String::from_utf8_lossy(&bytes[..length]).split(' ').next().unwrap_or_default().to_owned();
+                heard.lock().unwrap().push(method);
+                if let Some(body) = answer {
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                    stream.write_all([head, body].concat().as_bytes()).unwrap();
+                }
+            }
+        });
+        (Druid::new(&config::Druid { url, ..config::Druid::default() }).unwrap(), asked)
+    }
+
+    fn spec(tasks: u32) -> Value {
+        json!({
+            "spec": {"dataSchema": {"dataSource": "S"}, "ioConfig": {"taskCount": tasks}},
+            "context": {"pipeline": {"name": "p"}},
+        })
+    }
+
+    #[tokio::test]
+    async fn a_supervisor_that_arrived_is_not_posted_again_though_its_answer_was_lost() {
+        let (druid, asked) = answering(vec![None, Some(spec(2).to_string())]);
+        post(&druid, &spec(2)).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), ["POST", "GET"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_did_not_arrive_is_posted_once_more_and_no_more() {
+        let (druid, asked) = answering(vec![None, Some(spec(1).to_string()), Some("{}".into())]);
+        post(&druid, &spec(2)).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), ["POST", "GET", "POST"]);
+        let (druid, asked) = answering(vec![None, Some(spec(1).to_string()), None, Some(spec(1).to_string())]);
+        assert_eq!(post(&druid, &spec(2)).await.unwrap_err().kind, Kind::Unreachable);
+        assert_eq!(*asked.lock().unwrap(), ["POST", "GET", "POST", "GET"]);
+    }
+}
