@@ -115,7 +115,7 @@ fn holds(kind: FieldKind) -> Option<Type> {
 }
 
 fn window_row(aggregate: &Aggregate, fields: &[Field]) -> Vec<Field> {
-    let group = |name: &String| (column_name(name), type_of(name, fields).unwrap_or(Some(Type::Varchar)));
+    let group = |name: &String| (column_name(name), type_of(name, fields, Type::Varchar));
     let window = WINDOW.iter().map(|name| ((*name).to_owned(), Some(Type::Long)));
     let measures = aggregate.measures.iter().map(|measure| (measure.name.clone(), result(measure, fields)));
     aggregate.group_by.iter().map(group).chain(window).chain(measures).collect()
@@ -126,14 +126,14 @@ fn result(measure: &Measure, fields: &[Field]) -> Option<Type> {
     match (measure.function, &measure.field) {
         (Function::Count, _) => Some(Type::Long),
         (Function::Avg, _) | (_, None) => Some(Type::Double),
-        (_, Some(field)) => type_of(field, fields).unwrap_or(Some(Type::Double)),
+        (_, Some(field)) => type_of(field, fields, Type::Double),
     }
 }
 
-/// The outer `None`: there is no such field.
-fn type_of(path: &str, fields: &[Field]) -> Option<Option<Type>> {
+/// What a field holds; `otherwise` if there is no such field.
+fn type_of(path: &str, fields: &[Field], otherwise: Type) -> Option<Type> {
     let name = column_name(path);
-    fields.iter().find(|(field, _)| *field == name).map(|(_, holds)| *holds)
+    fields.iter().find(|(field, _)| *field == name).map_or(Some(otherwise), |(_, holds)| *holds)
 }
 
 fn asked_for<'a>(config: &'a Config, datasource: &'a Datasource) -> impl Iterator<Item = Column> + 'a {

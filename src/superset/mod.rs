@@ -144,7 +144,11 @@ async fn import(config: &Config, session: &Session, desired: &[Asset], address: 
     let mut survey = before;
     for attempt in 1..=IMPORTS {
         let reply = session.import(desired, &survey.found, address).await;
-        survey = survey::survey(session, &config.name, desired).await?;
+        let read = survey::survey(session, &config.name, desired).await;
+        if let (Err(why), Err(_)) = (&reply, &read) {
+            return Err(why.clone());
+        }
+        survey = read?;
         let missing = survey::did_not_stick(desired, &survey.found);
         let may_help = reply.as_ref().map_or(true, |reply| reply.status >= 500);
         let done = reply.and_then(|reply| session.imported(&reply, address));

@@ -78,7 +78,7 @@ impl Setup {
         let mut filters = vec![json!({ "col": column, "opr": "eq", "value": value })];
         if kind == "chart" {
             // Other pipelines may have charts of the same title.
-            filters.push(json!({ "col": "datasource_name", "opr": "eq", "value": self.line.source }));
+            filters.push(json!({ "col": "datasource_name", "opr": "ct", "value": self.line.source }));
         }
         let filter = json!({ "filters": filters, "columns": ["id", "uuid", column] });
         let mut url = reqwest::Url::parse("http://q/").expect("an address");
@@ -170,7 +170,7 @@ fn setup_superset_every_kind_of_chart_has_its_data_and_drift_is_repaired() {
     let stores = ["ABC", "DEF", "GHI"];
     assert_eq!(stores.iter().map(|store| sum(&rows("Bar"), store).as_i64().expect("a number")).sum::<i64>(), 1_800);
     assert!(rows("Line").iter().all(|row| stores.iter().all(|store| row[store].is_number())), "means of three stores");
-    assert_eq!(sum(&rows("Area"), "ABC").is_i64(), true);
+    assert!(sum(&rows("Area"), "ABC").as_i64() > Some(0));
 
     // By hand: a title, the dashboard's state, a filter taken away, a chart put on it, a metric saved.
     let chart = setup.id("chart", "slice_name", "Bar");
