@@ -92,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_did_not_arrive_is_posted_once_more_and_no_more() {
-        let (druid, asked) = answering(vec![None, Some(spec(1).to_string()), Some("{}".into())]);
+        let (druid, asked) = answering(vec![None, Some(spec(1).to_string()), Some(json!({"id": "S"}).to_string())]);
         post(&druid, &spec(2)).await.unwrap();
         assert_eq!(*asked.lock().unwrap(), ["POST", "GET", "POST"]);
         let (druid, asked) = answering(vec![None, Some(spec(1).to_string()), None, Some(spec(1).to_string())]);

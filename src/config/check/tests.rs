@@ -80,7 +80,7 @@ fn datasources() {
     each_is_refused(&[
         ("datasource.0.task_count", "0", "`task_count` must be 1 or more"),
         ("datasource.0.replicas", "0", "`replicas` must be 1 or more"),
-        ("datasource.0.retention", "'0s'", "`retention` must be longer"),
+        ("datasource.0.retention", "'0s'", "`retention` must be whole seconds"),
         ("datasource.0.task_duration", "'1500ms'", "`task_duration` must be whole seconds"),
         ("datasource.0.task_duration", "'0s'", "`task_duration` must be whole seconds"),
         ("datasource.0.columns", "[]", "`columns` is empty"),

@@ -50,7 +50,10 @@ impl Faulty {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let faults = Arc::<AtomicUsize>::default();
-        tokio::spawn(serve(listener, fault, well, Arc::clone(&faults)));
+        let listener = Some(listener).filter(|_| fault != Fault::Refused || well > 0);
+        if let Some(listener) = listener {
+            tokio::spawn(serve(listener, fault, well, Arc::clone(&faults)));
+        }
         Self { address, faults }
     }
 
@@ -61,14 +64,17 @@ impl Faulty {
 }
 
 async fn serve(listener: TcpListener, fault: Fault, well: usize, faults: Arc<AtomicUsize>) {
-    for _ in 0..well {
+    for left in (0..well).rev() {
         let (mut stream, _) = listener.accept().await.expect("a client");
         read(&mut stream).await;
+        let well = answer("200 OK", WELL);
         // A client that goes away is no failure of the server's, here and below.
-        let _ = stream.write_all(answer("200 OK", WELL).as_bytes()).await;
-    }
-    if fault == Fault::Refused {
-        return;
+        if left == 0 && fault == Fault::Refused {
+            drop(listener);
+            let _ = stream.write_all(well.as_bytes()).await;
+            return;
+        }
+        let _ = stream.write_all(well.as_bytes()).await;
     }
     while let Ok((mut stream, _)) = listener.accept().await {
         let faults = Arc::clone(&faults);

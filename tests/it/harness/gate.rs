@@ -34,9 +34,10 @@ pub enum Cut {
 impl Gate {
     /// A gate before the server at this address.
     pub fn before(url: &str) -> Self {
-        let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap_or((url, ""));
+        let address = url.trim_start_matches("http://");
+        let (host, path) = address.split_once('/').unwrap_or((address, ""));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let own = listener.local_addr().expect("an address");
         let (state, host) = (Arc::<Mutex<State>>::default(), host.to_owned());
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -46,7 +47,7 @@ impl Gate {
                 std::thread::spawn(move || drop(serve(stream, &shared, &host)));
             }
         });
-        Self { url: format!("http://{address}/{path}"), state }
+        Self { url: format!("http://{own}/{path}"), state }
     }
 
     /// From now on nobody is let through, or everybody again.
