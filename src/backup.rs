@@ -43,7 +43,7 @@ impl Backup {
                 .hint("nothing was changed; XDG_STATE_HOME says where backups are kept")
         };
         std::fs::create_dir_all(&folder).map_err(failed)?;
-        let stamp: String = self.made.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+        let stamp: String = self.made.chars().filter(char::is_ascii_alphanumeric).collect();
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from).map_err(failed)?;
         for number in 1..=1_000 {
             let path = folder.join(format!("{stamp}-{}-{number}.json", self.system));
@@ -98,15 +98,8 @@ fn folder(pipeline: &str) -> Result<PathBuf> {
 /// A name as that of a folder: what is no letter, digit, dot, '-' or '_' is written as its bytes, `%2F`.
 fn file_name(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let mut text = String::new();
-    for byte in name.bytes().take(60) {
-        if plain(byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    let escaped = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().take(60).map(escaped).collect()
 }
 
 /// Replaces what looks like a secret, by the name of its setting, anywhere inside a value.

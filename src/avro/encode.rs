@@ -236,18 +236,18 @@ impl<'s> Compiler<'_, 's> {
         };
         let branches = union.variants().iter().map(|branch| self.types.resolve(branch)).collect::<Result<Vec<_>, _>>()?;
         match branches[..] {
-            [Schema::Null, Schema::Record(record)] if !self.is_within(record) => self.optional(record, path, [0, 1]),
-            [Schema::Record(record), Schema::Null] if !self.is_within(record) => self.optional(record, path, [1, 0]),
+            [Schema::Null, Schema::Record(record)] if !self.is_within(record) => self.optional(record, &path, [0, 1]),
+            [Schema::Record(record), Schema::Null] if !self.is_within(record) => self.optional(record, &path, [1, 0]),
             _ => self.union(&branches, schema, path, nullable),
         }
     }
 
     /// `branches`: of null and of the record.
-    fn optional(&mut self, inner: &'s RecordSchema, path: String, branches: [usize; 2]) -> Result<(), PlanError> {
+    fn optional(&mut self, inner: &'s RecordSchema, path: &str, branches: [usize; 2]) -> Result<(), PlanError> {
         let (place, first, number) = (self.steps.len(), self.fields.len(), self.optional.len());
         self.steps.push(Step::Enter { null: branches[0], record: branches[1], fields: first..first, steps: 0 });
-        self.optional.push(Optional { path: path.clone(), fields: first..first });
-        self.record(inner, &path, true)?;
+        self.optional.push(Optional { path: path.to_owned(), fields: first..first });
+        self.record(inner, path, true)?;
         let all = first..self.fields.len();
         self.optional[number].fields = all.clone();
         self.steps[place] =

@@ -407,111 +407,26 @@ mod tests {
             {"name":"page","type":{"type":"record","name":"P","fields":[{"name":"section","type":"string"},{"name":"ms","type":"long"}]}}]}"#;
         let columns = columns("CLICKS-value", schema, &config.datasources[0]).unwrap();
         let supervisor = supervisor(&config, &config.datasources[0], &columns).unwrap();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&supervisor).unwrap(), @r#"
-        {
-          "type": "kafka",
-          "spec": {
-            "dataSchema": {
-              "dataSource": "CLICKS",
-              "timestampSpec": {
-                "column": "at",
-                "format": "micro"
-              },
-              "dimensionsSpec": {
-                "dimensions": [
-                  {
-                    "type": "string",
-                    "name": "page_section"
-                  }
-                ]
-              },
-              "metricsSpec": [
-                {
-                  "type": "count",
-                  "name": "count"
-                },
-                {
-                  "type": "longSum",
-                  "name": "ms",
-                  "fieldName": "page_ms"
-                }
-              ],
-              "granularitySpec": {
-                "type": "uniform",
-                "segmentGranularity": "DAY",
-                "queryGranularity": "FIVE_MINUTE",
-                "rollup": true
-              }
-            },
-            "ioConfig": {
-              "topic": "CLICKS",
-              "consumerProperties": {
-                "bootstrap.servers": "127.0.0.1:9092"
-              },
-              "inputFormat": {
-                "type": "avro_stream",
-                "avroBytesDecoder": {
-                  "type": "schema_registry",
-                  "url": "http://127.0.0.1:8081"
-                },
-                "flattenSpec": {
-                  "useFieldDiscovery": false,
-                  "fields": [
-                    {
-                      "type": "root",
-                      "name": "at",
-                      "expr": "at"
-                    },
-                    {
-                      "type": "path",
-                      "name": "page_section",
-                      "expr": "$.page.section"
-                    },
-                    {
-                      "type": "path",
-                      "name": "page_ms",
-                      "expr": "$.page.ms"
-                    }
-                  ]
-                }
-              },
-              "taskCount": 2,
-              "replicas": 3,
-              "taskDuration": "PT3600S",
-              "startDelay": "PT1S",
-              "period": "PT5S",
-              "useEarliestOffset": true
-            },
-            "tuningConfig": {
-              "indexSpec": {
-                "bitmap": {
-                  "type": "roaring"
-                }
-              },
-              "logParseExceptions": false,
-              "maxParseExceptions": 2147483647,
-              "maxRowsInMemory": 1000,
-              "maxRowsPerSegment": 5000000,
-              "type": "kafka"
-            }
-          },
-          "context": {
-            "pipeline": {
-              "name": "kafka-101",
-              "tuning": {
-                "indexSpec": {
-                  "bitmap": {
-                    "type": "roaring"
-                  }
-                },
-                "logParseExceptions": false,
-                "maxRowsInMemory": 1000
-              }
-            }
-          },
-          "suspended": false
-        }
-        "#);
+        let spec = supervisor.to_json().unwrap();
+        let (schema, io) = (&spec["spec"]["dataSchema"], &spec["spec"]["ioConfig"]);
+        assert_eq!(schema["timestampSpec"], json!({"column": "at", "format": "micro"}));
+        assert_eq!(schema["dimensionsSpec"]["dimensions"], json!([{"type": "string", "name": "page_section"}]));
+        let metrics = json!([{"type": "count", "name": "count"}, {"type": "longSum", "name": "ms", "fieldName": "page_ms"}]);
+        assert_eq!(schema["metricsSpec"], metrics);
+        let granularity =
+            json!({"type": "uniform", "segmentGranularity": "DAY", "queryGranularity": "FIVE_MINUTE", "rollup": true});
+        assert_eq!(schema["granularitySpec"], granularity);
+        let fields = json!([
+            {"type": "root", "name": "at", "expr": "at"},
+            {"type": "path", "name": "page_section", "expr": "$.page.section"},
+            {"type": "path", "name": "page_ms", "expr": "$.page.ms"},
+        ]);
+        assert_eq!(io["inputFormat"]["flattenSpec"], json!({"useFieldDiscovery": false, "fields": fields}));
+        assert_eq!((&io["taskCount"], &io["replicas"], &io["taskDuration"]), (&json!(2), &json!(3), &json!("PT3600S")));
+        let tuning = &spec["spec"]["tuningConfig"];
+        assert_eq!((&tuning["maxRowsInMemory"], &tuning["logParseExceptions"]), (&json!(1_000), &json!(false)));
+        assert_eq!(tuning["maxParseExceptions"], i32::MAX, "what the file does not say stays as it is");
+        assert_eq!(spec["context"]["pipeline"]["tuning"]["maxRowsInMemory"], 1_000);
     }
 
     #[test]

@@ -286,11 +286,13 @@ fn one_of(holds: &Holds, values: &[Fixed]) -> Result<Maker, Misfit> {
         return Err(Misfit::new("one_of is empty", "name one value at least"));
     }
     let fits = |value: &Fixed| match (holds, value) {
-        (Holds::Flag, Fixed::Bool(_)) | (Holds::Text, Fixed::Text(_)) | (Holds::Long, Fixed::Whole(_)) => true,
+        (Holds::Flag, Fixed::Bool(_))
+        | (Holds::Text, Fixed::Text(_))
+        | (Holds::Long, Fixed::Whole(_))
+        | (Holds::Real, Fixed::Whole(_) | Fixed::Real(_))
+        | (Holds::Mixed, _) => true,
         (Holds::Symbol(symbols), Fixed::Text(text)) => symbols.contains(text),
         (Holds::Int, Fixed::Whole(number)) => i32::try_from(*number).is_ok(),
-        (Holds::Real, Fixed::Whole(_) | Fixed::Real(_)) => true,
-        (Holds::Mixed, _) => true,
         _ => false,
     };
     let Some(other) = values.iter().find(|value| !fits(value)) else { return Ok(Maker::OneOf(values.to_vec())) };

@@ -315,7 +315,7 @@ mod tests {
             }
         }
         let expected = [
-            (r#"page null"#, 300_u32),
+            ("page null", 300_u32),
             (r#"page {"geo":null,"path":"/","section":"shop"}"#, 350),
             (r#"page {"geo":null,"path":"/","section":null}"#, 350),
             (r#"who "guest""#, 400),

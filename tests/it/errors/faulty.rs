@@ -128,7 +128,7 @@ async fn be_wrong(mut stream: TcpStream, fault: Fault) -> std::io::Result<()> {
 
 /// Reads a whole request: with some of it unread, closing the connection would reset it.
 async fn read(stream: &mut TcpStream) {
-    let (mut seen, mut bytes) = (Vec::new(), [0; 16 * 1024]);
+    let (mut seen, mut bytes) = (Vec::new(), [0; 4 * 1024]);
     while let Ok(count @ 1..) = stream.read(&mut bytes).await {
         seen.extend_from_slice(&bytes[..count]);
         let text = String::from_utf8_lossy(&seen).to_lowercase();

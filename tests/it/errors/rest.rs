@@ -78,6 +78,7 @@ const FAULTS: [(Fault, usize, Told); 23] = [
 ];
 
 /// Where a call has reasons of its own to read an answer otherwise.
+#[allow(clippy::match_same_arms, reason = "a reason each")]
 fn exception(call: &str, fault: Fault) -> Option<Told> {
     let status = match fault {
         Fault::Status(line) => line[..3].parse().unwrap_or(0),

@@ -84,7 +84,7 @@ impl Clicks {
     fn ask(&self, method: &Method, path: &str, body: Option<&Json>) -> Json {
         let settings: Vec<_> = Servers::get().settings().filter(|(table, _, _)| table == "druid").collect();
         let setting = |key: &str| settings.iter().find(|(_, name, _)| name == key).expect("tests/stack/env names it").2;
-        let name: String = self.datasource.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let name = self.datasource.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
         let url = format!("{}/druid/{}", setting("url"), path.replace("NAME", &name));
         let request = Client::new().request(method.clone(), url).basic_auth(setting("username"), Some(setting("password")));
         let request = if let Some(body) = body { request.json(body) } else { request };

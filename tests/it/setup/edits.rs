@@ -76,7 +76,7 @@ fn edit_datasource(random: &mut Random, table: &mut Table) -> String {
         1 => ("segment", one_of(random, &["hour", "day", "week", "month"]).into()),
         2 => ("retention", format!("{}d", random.between(30, 2999)).into()),
         _ => {
-            let tuning = Table::from_iter([("maxRowsInMemory".to_owned(), Value::from(random.between(50_000, 149999)))]);
+            let tuning = Table::from_iter([("maxRowsInMemory".to_owned(), Value::from(random.between(50_000, 149_999)))]);
             ("tuning", tuning.into())
         }
     };
