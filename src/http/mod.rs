@@ -19,7 +19,7 @@ use retry::{Outcome, Retry};
 /// How long connecting may take, at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The largest answer that is read.
-const BODY_CAP: usize = 8 << 20;
+pub const BODY_CAP: usize = 8 << 20;
 /// The largest answer that is read where many rows may come.
 pub const ROWS_CAP: usize = 64 << 20;
 

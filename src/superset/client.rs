@@ -4,6 +4,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::address::Address;
 use super::assets::Asset;
@@ -57,27 +58,43 @@ struct Imported {
 
 #[derive(Deserialize)]
 struct Page {
+    count: usize,
     result: Vec<Listed>,
 }
 
 impl Session {
     /// What is there of an object that should be.
     pub async fn find(&self, asset: &Asset) -> Result<Option<Found>> {
-        let uuid = asset.uuid.to_string();
-        match asset.kind {
-            // The only collection that cannot be asked by uuid.
-            Kind::Database => match self.list(Kind::Database, Filter::Is("uuid", &uuid)).await?.first() {
-                Some(one) => self.read(Kind::Database, one.id).await,
-                None => Ok(None),
-            },
-            kind => self.read(kind, uuid).await,
+        // The only collection that every version gives by uuid: charts since 6.0, datasets since 6.1.
+        if asset.kind == Kind::Dashboard {
+            return self.read(asset.kind, asset.uuid).await;
+        }
+        match self.by_uuid(asset.kind, asset.uuid).await? {
+            Some(one) => self.read(asset.kind, one.id).await,
+            None => Ok(None),
         }
     }
 
     /// The object with this number (or uuid), if there is one.
     pub async fn read(&self, kind: Kind, key: impl std::fmt::Display) -> Result<Option<Found>> {
-        let Some(said) = self.said(kind, key).await? else { return Ok(None) };
+        let Some(mut said) = self.said(kind, key).await? else { return Ok(None) };
+        match kind {
+            Kind::Dataset if said["database"]["uuid"].is_null() => {
+                let database = self.said(Kind::Database, &said["database"]["id"]).await?;
+                said["database"]["uuid"] = database.map_or(Value::Null, |one| one["uuid"].clone());
+            }
+            Kind::Chart if said["datasource_uuid"].is_null() => said["datasource_uuid"] = self.dataset_of(&said["id"]).await?,
+            _ => {}
+        }
         Ok(found::read(kind, &said))
+    }
+
+    /// The uuid of a chart's dataset. Superset before 6.0 tells it by number only, and in the list only.
+    async fn dataset_of(&self, chart: &Value) -> Result<Value> {
+        let chart = self.list(Kind::Chart, Filter::Is("id", &chart.to_string())).await?;
+        let Some(dataset) = chart.first().and_then(|one| one.datasource_id) else { return Ok(Value::Null) };
+        let dataset = self.list(Kind::Dataset, Filter::Is("id", &dataset.to_string())).await?;
+        Ok(dataset.first().map_or(Value::Null, |one| json!(one.uuid)))
     }
 
     /// All that Superset says of the object with this number (or uuid).
@@ -93,24 +110,37 @@ impl Session {
         Ok(Some(self.check(reply)?.json::<Answer>()?.result))
     }
 
+    /// The member of a collection with this uuid. Before 6.0 Superset does not filter by it, but tells it.
+    async fn by_uuid(&self, kind: Kind, uuid: Uuid) -> Result<Option<Listed>> {
+        let text = uuid.to_string();
+        let reply = self.page_of(kind, &[Filter::Is("uuid", &text)], 0).await?;
+        let listed = if reply.status == 400 { self.pages(kind, &[]).await? } else { self.check(reply)?.json::<Page>()?.result };
+        Ok(listed.into_iter().find(|one| one.uuid == uuid))
+    }
+
     /// The objects of a kind that a filter lets through.
     pub async fn list(&self, kind: Kind, filter: Filter<'_>) -> Result<Vec<Listed>> {
+        self.pages(kind, &[filter]).await
+    }
+
+    async fn page_of(&self, kind: Kind, filters: &[Filter<'_>], number: usize) -> Result<Reply> {
         let columns: &[&str] = match kind {
             Kind::Database | Kind::Dashboard => &["id", "uuid"],
             Kind::Dataset => &["id", "uuid", "table_name", "schema", "database.id"],
             Kind::Chart => &["id", "uuid", "slice_name", "datasource_id", "dashboards.id"],
         };
+        let filters: Vec<Value> = filters.iter().map(|filter| filter.json()).collect();
+        let query = json!({ "filters": filters, "columns": columns, "page": number, "page_size": PAGE });
+        self.ask(&with_query(&format!("api/v1/{kind}/"), &query.to_string())).await
+    }
+
+    async fn pages(&self, kind: Kind, filters: &[Filter<'_>]) -> Result<Vec<Listed>> {
         let mut all = Vec::new();
-        for page in 0..PAGES {
-            let query = json!({
-                "filters": [filter.json()],
-                "columns": columns,
-                "page": page,
-                "page_size": PAGE,
-            });
-            let found = self.get(&with_query(&format!("api/v1/{kind}/"), &query.to_string())).await?.json::<Page>()?.result;
-            let is_last = found.len() < PAGE;
-            all.extend(found);
+        for number in 0..PAGES {
+            let page: Page = self.check(self.page_of(kind, filters, number).await?)?.json()?;
+            // A server may be set to give fewer in a page than are asked for.
+            let is_last = page.result.is_empty() || all.len() + page.result.len() >= page.count;
+            all.extend(page.result);
             if is_last {
                 return Ok(all);
             }
@@ -192,7 +222,7 @@ impl Session {
 
     /// How many rows a chart's query brings now.
     pub async fn rows(&self, chart: u64) -> Result<u64, Trouble> {
-        let reply = self.ask(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
+        let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
         failure::rows(&reply, &self.user)
     }
 }

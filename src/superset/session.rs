@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::failure;
 use crate::config::{Secret, Superset};
 use crate::error::{self, Error, Result};
-use crate::http::{ROWS_CAP, Reply, Server};
+use crate::http::{BODY_CAP, ROWS_CAP, Reply, Server};
 
 /// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
 #[derive(Debug)]
@@ -47,7 +47,12 @@ impl Session {
 
     /// Asks, and gives whatever is answered.
     pub async fn ask(&self, path: &str) -> Result<Reply> {
-        self.send(&Method::GET, path, Ok).await
+        self.send(&Method::GET, path, BODY_CAP, Ok).await
+    }
+
+    /// The same where many rows may come.
+    pub async fn ask_for_rows(&self, path: &str) -> Result<Reply> {
+        self.send(&Method::GET, path, ROWS_CAP, Ok).await
     }
 
     /// Asks for what must be there.
@@ -68,18 +73,24 @@ impl Session {
         let csrf = self.get("api/v1/security/csrf_token/").await?.json::<Csrf>()?.result;
         let fill =
             |request: RequestBuilder| fill(request.header("X-CSRFToken", &csrf).header(REFERER, self.server.address().as_str()));
-        self.send(&method, path, fill).await
+        self.send(&method, path, BODY_CAP, fill).await
     }
 
-    async fn send(&self, method: &Method, path: &str, fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>) -> Result<Reply> {
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        cap: usize,
+        fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>,
+    ) -> Result<Reply> {
         let token = self.token.lock().await.clone();
-        let reply = self.once(method, path, &token, &fill).await?;
+        let reply = self.once(method, path, &token, cap, &fill).await?;
         if reply.status != 401 {
             return Ok(reply);
         }
         let token = log_in(&self.server, &self.user, &self.password).await?;
         *self.token.lock().await = token.clone();
-        self.once(method, path, &token, &fill).await
+        self.once(method, path, &token, cap, &fill).await
     }
 
     async fn once(
@@ -87,10 +98,11 @@ impl Session {
         method: &Method,
         path: &str,
         token: &Secret,
+        cap: usize,
         fill: &impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
         let request = self.server.request(method.clone(), path)?.bearer_auth(token.expose());
-        self.server.send_for(fill(request)?, ROWS_CAP).await
+        self.server.send_for(fill(request)?, cap).await
     }
 
     /// The reply, if it is a success.

@@ -163,7 +163,9 @@ async fn former_dashboards(
     let mut former = Vec::new();
     for id in ids.into_iter().filter(|id| !known.contains(id)) {
         let Some(said) = session.said(Kind::Dashboard, id).await? else { continue };
-        let uuid = said["uuid"].as_str().and_then(|uuid| uuid.parse().ok()).unwrap_or_default();
+        // Superset before 6.0 tells the uuid in the list only.
+        let listed = session.list(Kind::Dashboard, Filter::Is("id", &id.to_string())).await?;
+        let uuid = listed.first().map(|one| one.uuid).unwrap_or_default();
         if is_ours(pipeline, Kind::Dashboard, said["slug"].as_str().unwrap_or_default(), uuid) {
             let name = said["dashboard_title"].as_str().unwrap_or_default().to_owned();
             former.push(Orphan { kind: Kind::Dashboard, id, name, used_by: None });
