@@ -130,13 +130,20 @@ impl Druid {
     /// `suspend`, `terminate` or `reset`s a supervisor; says whether it is there. To do so again changes nothing.
     pub async fn order(&self, id: &str, order: &str) -> Result<bool> {
         let path = path(&["druid", "indexer", "v1", "supervisor", id, order], &[])?;
-        let reply = self.server.send(self.request(Method::POST, &path)?.timeout(POST_TIMEOUT)).await?;
+        let reply = self.server.send(self.request(Method::POST, &path)?.timeout(POST_TIMEOUT.max(self.server.timeout()))).await?;
         let said = cause::words(&reply.body).unwrap_or_default();
         match reply.status {
             404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(false),
             400 if said.contains("is already suspended") => Ok(true),
             _ => self.success(reply).map(|_| true),
         }
+    }
+
+    /// Ends a task at once; what it read and did not hand over is read again by the next. That it is gone already is as well.
+    pub async fn shut_down(&self, task: &str) -> Result<()> {
+        let path = path(&["druid", "indexer", "v1", "task", task, "shutdown"], &[])?;
+        let reply = self.server.send(self.request(Method::POST, &path)?).await?;
+        if matches!(reply.status, 400 | 404) { Ok(()) } else { self.success(reply).map(drop) }
     }
 
     /// What the first records of the topic would become. Druid waits for `timeout_ms` if there are fewer than `rows`.

@@ -15,6 +15,9 @@ use crate::plan::{Action, Plan, Step};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Tasks write their segments and hand them over before they end; Druid itself gives them half an hour for it.
 const TASKS_END: Duration = Duration::from_secs(300);
+/// Tasks that are there for longer are shut down: a supervisor that ended soon after it began may leave some that it did not know
+/// of, and that read on without it.
+const LEFT_BEHIND: Duration = Duration::from_secs(120);
 /// How long rows may be seen after they were dropped: the servers hear of it within a minute.
 const ROWS_GO: Duration = Duration::from_secs(180);
 /// How often it is told what is waited for.
@@ -134,13 +137,19 @@ async fn terminate(druid: &Druid, id: &str) -> Result<()> {
 async fn tasks_end(druid: &Druid, id: &str, told: &mut impl FnMut(String)) -> Result<()> {
     let mut wait = Wait::new(TASKS_END);
     loop {
-        let mut left = 0;
+        let mut tasks = Vec::new();
         for state in ["running", "pending", "waiting"] {
-            left += druid.tasks(id, state).await?.len();
+            tasks.extend(druid.tasks(id, state).await?);
         }
-        if left == 0 {
+        if tasks.is_empty() {
             return Ok(());
         }
+        if wait.begun.elapsed() >= LEFT_BEHIND {
+            for task in &tasks {
+                druid.shut_down(&task.id).await?;
+            }
+        }
+        let left = tasks.len();
         let what = format!("{id}: its tasks write their segments and end; left: {left}");
         wait.on(&what, told).await.map_err(|error| {
             error.hint("run the command again: it goes on from here; Druid's own log says why a task does not end")

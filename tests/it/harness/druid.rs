@@ -71,8 +71,13 @@ impl Druid {
         }
         for name in &self.datasources {
             wait_for("its tasks to end", LIMIT, || {
-                let states = ["running", "pending", "waiting"];
-                let left = states.iter().any(|state| !self.tasks_of(name, &format!("&state={state}")).is_empty());
+                let of = |state| self.tasks_of(name, &format!("&state={state}"));
+                let left: Vec<String> = ["running", "pending", "waiting"].into_iter().flat_map(of).collect();
+                // A supervisor that was new may not have known of its tasks, which then read on without it.
+                for task in &left {
+                    self.ask(&Method::POST, &format!("indexer/v1/task/{task}/shutdown"), None);
+                }
+                let left = !left.is_empty();
                 // Druid needs seconds for it: no need to ask all the time.
                 thread::sleep(Duration::from_millis(if left { 500 } else { 0 }));
                 (!left).then_some(())
