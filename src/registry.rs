@@ -1,17 +1,24 @@
 //! The schema registry: anything that speaks Confluent's API, at any address, a path included.
+//!
+//! schema_registry_converter knows the API; what it sends goes through [`Server`], as all requests of this program do.
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder};
+use std::error::Error as _;
+
+use reqwest::{Method, Request, Response};
+use reqwest_middleware::{Middleware, Next};
+use schema_registry_converter::async_impl::schema_registry::{self as client, SrSettings};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, RegisteredSchema, SchemaType, SuppliedSchema};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::http::{self, Reply, Server};
+use crate::http::{self, BODY_CAP, Reply, Server};
 
 /// A client of one registry.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Registry {
+    settings: SrSettings,
     server: Server,
     username: Option<String>,
     password: Option<Secret>,
@@ -26,52 +33,33 @@ pub struct Registered {
     pub schema: String,
 }
 
-/// What the registry answers when it has registered a schema.
-#[derive(Deserialize)]
-struct Given {
-    id: u32,
-}
-
-/// A schema, as it answers; the id is there if a subject was asked for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Held {
-    id: Option<u32>,
-    schema: String,
-    /// Left out where it is AVRO.
-    schema_type: Option<String>,
-}
-
-/// A refusal. Its codes are finer than the status: 40403, no such schema.
-#[derive(Deserialize)]
-struct Refusal {
-    error_code: u32,
-    message: String,
-}
-
 impl Registry {
     /// A client of the registry that `[registry]` names. Opens no connection yet.
     pub fn new(config: &config::Registry) -> Result<Self> {
         let server = Server::new("schema registry", "registry", &config.url, &config.http)?;
-        Ok(Self { server, username: config.username.clone(), password: config.password.clone() })
+        let mut settings = SrSettings::new_builder(config.url.trim_end_matches('/').to_owned());
+        settings.with_middleware(Rules(server.clone()));
+        if let Some(username) = &config.username {
+            settings.set_basic_authorization(username, config.password.as_ref().map(Secret::expose));
+        }
+        let settings = settings.build().map_err(|error| {
+            Error::new(Kind::Failed, format!("cannot set up a client of the schema registry: {}", error.error))
+        })?;
+        Ok(Self { settings, server, username: config.username.clone(), password: config.password.clone() })
     }
 
     /// Registers a schema under a subject, or finds it there, and returns its id.
     pub async fn register(&self, subject: &str, schema: &str) -> Result<u32> {
-        let request = self.request(Method::POST, &["subjects", subject, "versions"], &[])?;
-        let request = request.header(CONTENT_TYPE, "application/vnd.schemaregistry.v1+json");
-        let registered = async {
-            let reply = self.server.send(request.json(&json!({ "schema": schema, "schemaType": "AVRO" }))).await?;
-            if reply.is_success() { reply.json::<Given>() } else { Err(refusal(&reply)) }
-        };
-        let given = registered.await.map_err(|error| error.while_doing(format!("registering a schema for `{subject}`")))?;
-        Ok(given.id)
+        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.into());
+        let registered = client::post_schema(&self.settings, http::escaped(subject), supplied).await;
+        let told = |error| self.explain(&error).while_doing(format!("registering a schema for `{subject}`"));
+        registered.map(|registered| registered.id).map_err(told)
     }
 
     /// The newest schema of a subject; `None` if there is no such subject.
     pub async fn latest(&self, subject: &str) -> Result<Option<Registered>> {
-        let found = self.held(&["subjects", subject, "versions", "latest"], None).await;
-        found.map_err(|error| error.while_doing(format!("asking for the schema of subject `{subject}`")))
+        let asked = client::get_schema_by_subject_and_version(&self.settings, &http::escaped(subject), None).await;
+        self.found(asked).map_err(|error| error.while_doing(format!("asking for the schema of subject `{subject}`")))
     }
 
     /// The newest schema of a topic's values; an error if there is none.
@@ -85,49 +73,97 @@ impl Registry {
         })
     }
 
-    /// The schema of an id; `None` if the registry does not know the id.
+    /// The schema of an id, also of one that was deleted since; `None` if the registry does not know the id.
     pub async fn by_id(&self, id: u32) -> Result<Option<Registered>> {
-        let found = self.held(&["schemas", "ids", &id.to_string()], Some(id)).await;
-        found.map_err(|error| error.while_doing(format!("asking for schema id {id}")))
+        let asked = client::get_schema_by_id(id, &self.settings).await;
+        self.found(asked).map_err(|error| error.while_doing(format!("asking for schema id {id}")))
     }
 
     /// Deletes a subject's versions, softly: their ids go on being known. That there is none is no error.
     pub async fn delete(&self, subject: &str) -> Result<()> {
-        let reply = self.server.send(self.request(Method::DELETE, &["subjects", subject], &[])?).await?;
-        // 40401: no such subject; 40404: deleted before.
-        let is_gone = reply.status == 404 && said(&reply).is_some_and(|said| matches!(said.error_code, 40401..=40404));
-        let is_done = is_gone || reply.is_success();
+        let request = self.server.request(Method::DELETE, &http::path(&["subjects", subject], &[]))?;
+        let request = match &self.username {
+            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
+            None => request,
+        };
+        let reply = self.server.send(request).await?;
+        let is_done = is_absent(&reply) || reply.is_success();
         if is_done { Ok(()) } else { Err(refusal(&reply).while_doing(format!("deleting subject `{subject}`"))) }
     }
 
-    /// A schema that is asked for by subject, or by an id, which the answer then leaves out.
-    async fn held(&self, path: &[&str], id: Option<u32>) -> Result<Option<Registered>> {
-        // Records may still be of a schema that was deleted since.
-        let query: &[_] = if id.is_some() { &[("deleted", "true")] } else { &[] };
-        let reply = self.server.send(self.request(Method::GET, path, query)?).await?;
-        if reply.status == 404 && said(&reply).is_some_and(|said| matches!(said.error_code, 404 | 40401..=40403)) {
-            return Ok(None);
-        }
-        if !reply.is_success() {
-            return Err(refusal(&reply));
-        }
-        let held: Held = reply.json()?;
-        match (held.schema_type.as_deref().unwrap_or("AVRO"), id.or(held.id)) {
-            ("AVRO", Some(id)) => Ok(Some(Registered { id, schema: held.schema })),
-            ("AVRO", None) => {
-                Err(Error::new(Kind::Unreachable, format!("{}: the answer has no id", reply.request)).hint(ADDRESS))
-            }
-            (other, _) => Err(Error::new(Kind::Data, format!("{}: the schema is {other}, not Avro", reply.request))),
+    fn found(&self, asked: std::result::Result<RegisteredSchema, SRCError>) -> Result<Option<Registered>> {
+        match asked {
+            Ok(schema) if schema.schema_type == SchemaType::Avro => Ok(Some(Registered { id: schema.id, schema: schema.schema })),
+            Ok(schema) => Err(Error::new(
+                Kind::Data,
+                format!("schema registry at {}: the schema is {:?}, not Avro", self.server.address(), schema.schema_type),
+            )),
+            // Only that there is none comes through the rules as a refusal.
+            Err(error) if error.source().is_some_and(|source| source.is::<RawError>()) => Ok(None),
+            Err(error) => Err(self.explain(&error)),
         }
     }
 
-    fn request(&self, method: Method, segments: &[&str], query: &[(&str, &str)]) -> Result<RequestBuilder> {
-        let request = self.server.request(method, &http::path(segments, query))?;
-        Ok(match &self.username {
-            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
-            None => request,
-        })
+    /// The rules' own error, if that is what the client met.
+    fn explain(&self, error: &SRCError) -> Error {
+        let met = error.source().and_then(|source| source.downcast_ref::<reqwest_middleware::Error>());
+        match met {
+            Some(reqwest_middleware::Error::Middleware(inner)) if inner.is::<Error>() => {
+                inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| self.strange(error))
+            }
+            _ => self.strange(error),
+        }
     }
+
+    fn strange(&self, error: &SRCError) -> Error {
+        let cause = error.cause.as_deref().unwrap_or_default();
+        let message = format!("schema registry at {}: {} {cause}", self.server.address(), error.error);
+        Error::new(Kind::Unreachable, message).hint(ADDRESS)
+    }
+}
+
+/// The rules that requests of the client keep: one policy for time limits, repetition, size and refusals.
+struct Rules(Server);
+
+/// What every answer has at least one of.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    Id {
+        #[serde(rename = "id")]
+        _id: u32,
+    },
+    Schema {
+        #[serde(rename = "schema")]
+        _schema: String,
+    },
+}
+
+#[async_trait::async_trait]
+impl Middleware for Rules {
+    async fn handle(&self, request: Request, _: &mut ::http::Extensions, _: Next<'_>) -> reqwest_middleware::Result<Response> {
+        let told = |error: Error| reqwest_middleware::Error::Middleware(anyhow::Error::msg(error));
+        let reply = self.0.execute(request, BODY_CAP).await.map_err(told)?;
+        if reply.is_success() {
+            reply.json::<Given>().map_err(told)?;
+        } else if !is_absent(&reply) {
+            return Err(told(refusal(&reply)));
+        }
+        let response = ::http::Response::builder().status(reply.status).body(reply.body);
+        response.map(Response::from).map_err(reqwest_middleware::Error::middleware)
+    }
+}
+
+/// A refusal. Its codes are finer than the status: 40403, no such schema.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    message: String,
+}
+
+/// Whether the registry says that there is no such thing: 40401 to 40403 of a subject, version or schema; 40404, deleted before.
+fn is_absent(reply: &Reply) -> bool {
+    reply.status == 404 && said(reply).is_some_and(|said| matches!(said.error_code, 404 | 40401..=40404))
 }
 
 /// What to look at if something answers, but not as a registry does.

@@ -97,6 +97,11 @@ impl Server {
         let request = request
             .build()
             .map_err(|error| Error::new(Kind::Failed, format!("{}: a request cannot be built: {error}", self.name)))?;
+        self.execute(request, cap).await
+    }
+
+    /// The same for a request that is built.
+    pub async fn execute(&self, request: reqwest::Request, cap: usize) -> Result<Reply> {
         let what = format!("{}, {} {}", self.name, request.method(), without_query(request.url()));
         let mut retry = Retry::new(request.method());
         let begun = Instant::now();
@@ -235,6 +240,11 @@ fn client(address: &Url, http: &Http) -> reqwest::Result<reqwest::Client> {
         .tls_certs_merge(http.authorities.clone())
         .user_agent(concat!("pipeline/", env!("CARGO_PKG_VERSION")))
         .build()
+}
+
+/// One part of a path, escaped.
+pub fn escaped(segment: &str) -> String {
+    path(&[segment], &[]).trim_start_matches('/').into()
 }
 
 /// A path and its query, every part of them escaped.
