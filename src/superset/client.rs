@@ -114,7 +114,11 @@ impl Session {
     async fn by_uuid(&self, kind: Kind, uuid: Uuid) -> Result<Option<Listed>> {
         let text = uuid.to_string();
         let reply = self.page_of(kind, &[Filter::Is("uuid", &text)], 0).await?;
-        let listed = if reply.status == 400 { self.pages(kind, &[]).await? } else { self.check(reply)?.json::<Page>()?.result };
+        let listed = if reply.status == 400 && reply.excerpt().contains("not allowed to filter") {
+            self.pages(kind, &[]).await?
+        } else {
+            self.check(reply)?.json::<Page>()?.result
+        };
         Ok(listed.into_iter().find(|one| one.uuid == uuid))
     }
 

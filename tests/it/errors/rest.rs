@@ -160,7 +160,7 @@ fn calls() -> Vec<Call> {
         call("Druid, rows", ("POST", "druid/v2/sql"), 0, asks!(|c| druid(&c)?.rows("S", None).await?)),
         call("Superset, login", ("POST", "api/v1/security/login"), 0, asks!(|c| login(&c).await?)),
         call("Superset, list", ("GET", "api/v1/database/"), 1, asks!(|c| find(&c, Kind::Database).await?)),
-        call("Superset, find", ("GET", "api/v1/chart/"), 1, asks!(|c| find(&c, Kind::Chart).await?)),
+        call("Superset, find", ("GET", "api/v1/dashboard/"), 1, asks!(|c| find(&c, Kind::Dashboard).await?)),
         call("Superset, info", ("GET", "api/v1/chart/_info"), 1, asks!(|c| login(&c).await?.may_write(&[Kind::Chart]).await?)),
         call(
             "Superset, export",
