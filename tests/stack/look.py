@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS = 60
+LOGINS = 3
 SIZE = (1900, 940)
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --disable-crash-reporter --disable-breakpad --hide-scrollbars""".split()
@@ -102,18 +103,26 @@ def look(browser, url, png, expected):
 
 def log_in(browser, url, deadline):
     browser.get(url)
-    wait = WebDriverWait(browser, max(1, deadline - time.monotonic()), poll_frequency=0.2)
-    username = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "#username"), "there is no login form")
-    username.send_keys(os.environ.get("PIPELINE_SUPERSET_USERNAME", "admin"))
-    browser.find_element(By.CSS_SELECTOR, "#password").send_keys(os.environ.get("PIPELINE_SUPERSET_PASSWORD", "admin"))
-    browser.find_element(By.CSS_SELECTOR, "[data-test=login-button]").click()
+    # The form comes anew, and empty, where it is refused; but also where it was typed in before the page was alive.
+    for _ in range(LOGINS):
+        wait = WebDriverWait(browser, max(1, deadline - time.monotonic()), poll_frequency=0.2)
+        username = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "#username"), "there is no login form")
+        username.send_keys(os.environ.get("PIPELINE_SUPERSET_USERNAME", "admin"))
+        browser.find_element(By.CSS_SELECTOR, "#password").send_keys(os.environ.get("PIPELINE_SUPERSET_PASSWORD", "admin"))
+        browser.find_element(By.CSS_SELECTOR, "[data-test=login-button]").click()
+        if logged_in(browser, deadline):
+            return
+    raise Unseen("user and password are refused")
+
+
+def logged_in(browser, deadline):
     while "/login" in urllib.parse.urlsplit(browser.current_url).path:
-        # The form comes anew, and empty.
         if browser.execute_script("return document.querySelector('#password')?.value") == "":
-            raise Unseen("user and password are refused")
+            return False
         if time.monotonic() > deadline:
             raise Unseen(f"after {SECONDS} s the login is not done")
         time.sleep(0.2)
+    return True
 
 
 def await_charts(browser, expected, deadline):
