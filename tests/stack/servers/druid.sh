@@ -214,6 +214,8 @@ druid.worker.capacity=8
 druid.worker.globalIngestionHeapLimitBytes=200000000
 druid.indexer.task.baseTaskDir=$DRUID_RUN/task
 druid.indexer.task.gracefulShutdownTimeout=PT5S
+# A task ends once a historical has its segments; as Druid comes, it looks for that once a minute.
+druid.segment.handoff.pollDuration=PT1S
 END
 }
 
