@@ -35,6 +35,16 @@ impl Backup {
         Self { version: VERSION, pipeline: pipeline.into(), system: system.into(), made, objects }
     }
 
+    /// Keeps these objects as they are now, without their secrets, and says where; nowhere if there are none.
+    pub fn keep(pipeline: &str, system: &str, mut objects: Vec<Value>) -> Result<Option<PathBuf>> {
+        if objects.is_empty() {
+            return Ok(None);
+        }
+        objects.iter_mut().for_each(hide_secrets);
+        let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        Self::new(pipeline, system, now, objects).write().map(Some)
+    }
+
     /// Writes it into a file of its own, and says where.
     pub fn write(&self) -> Result<PathBuf> {
         let folder = folder(&self.pipeline)?;

@@ -23,7 +23,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     let druid = Druid::new(&config.druid)?;
     let mut plan = superset::remove(config, true).await?;
     let in_druid = druid::remove::plan(config, &druid, what).await?;
-    plan.steps.extend(in_druid.steps.iter().cloned());
+    plan.steps.extend(in_druid.plan.steps.iter().cloned());
     let topics = if args.topics { Some(Topics::look(config).await?) } else { None };
     plan.steps.extend(topics.iter().flat_map(|topics| topics.plan.steps.iter().cloned()));
 

@@ -23,7 +23,7 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
     let what = format!("put back what {system} had before {made} (objects: {count})");
     super::confirm(&what, args.yes)?;
     match backup.system.as_str() {
-        "druid" => druid::restore(config, &backup).await?,
+        "druid" => druid::restore(config, &backup, |told| note!("{told}")).await?,
         "superset" => superset::restore(config, &backup).await?,
         other => {
             return Err(Error::new(Kind::Config, format!("{}: there is no system `{other}`", file.display()))

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn of_a_stall_the_nearest_cause_is_told() {
-        let failed = Task { id: "t".into(), status_code: Some("FAILED".into()), error_msg: Some("no schema 9".into()) };
+        let failed =
+            Task { id: "t".into(), kind: None, status_code: Some("FAILED".into()), error_msg: Some("no schema 9".into()) };
         let suspended = Status { suspended: true, ..Status::default() };
         let connecting = Status { detailed_state: "CONNECTING_TO_STREAM".into(), ..Status::default() };
         let worker = serde_json::from_str(r#"{"worker": {"capacity": 8}, "currCapacityUsed": 8}"#).unwrap();

@@ -1,5 +1,6 @@
 //! Druid's REST API, through its router: one method a request. What the answers mean is decided elsewhere.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Url};
@@ -14,7 +15,7 @@ use super::spec::Supervisor;
 use super::status::{Envelope, Stats, Status, Task, Worker};
 use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Reply, Server};
+use crate::http::{ROWS_CAP, Reply, Server};
 
 /// How long posting a supervisor may take: one that runs is stopped first, and one that does not reach Kafka is slow to stop.
 const POST_TIMEOUT: Duration = Duration::from_secs(180);
@@ -52,11 +53,14 @@ pub struct Listed {
     pub spec: Value,
 }
 
-/// A version of a supervisor's spec.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Version {
-    /// The spec; of a termination a tombstone.
-    pub spec: Value,
+/// A version of a supervisor's spec; of a termination a tombstone.
+#[derive(Deserialize)]
+struct Version {
+    spec: Value,
+}
+
+fn specs(versions: Vec<Version>) -> Vec<Value> {
+    versions.into_iter().map(|version| version.spec).collect()
 }
 
 /// A supervisor that Druid has taken.
@@ -113,10 +117,17 @@ impl Druid {
         self.success(reply)?.json()
     }
 
-    /// The versions of a supervisor's spec, also of one that was terminated, the newest first.
-    pub async fn history(&self, id: &str) -> Result<Vec<Version>> {
+    /// The versions of a supervisor's spec, also of one that was terminated, the newest first; its end is one of them.
+    pub async fn history(&self, id: &str) -> Result<Vec<Value>> {
         let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "history"], &[]).await?;
-        if reply.status == 404 { Ok(Vec::new()) } else { self.success(reply)?.json() }
+        if reply.status == 404 { Ok(Vec::new()) } else { self.success(reply)?.json().map(specs) }
+    }
+
+    /// The same of all supervisors there ever were, by id.
+    pub async fn histories(&self) -> Result<BTreeMap<String, Vec<Value>>> {
+        let request = self.request(Method::GET, &path(&["druid", "indexer", "v1", "supervisor", "history"], &[])?)?;
+        let reply = self.success(self.server.send_for(request, ROWS_CAP).await?)?;
+        Ok(reply.json::<BTreeMap<String, Vec<Version>>>()?.into_iter().map(|(id, versions)| (id, specs(versions))).collect())
     }
 
     /// Creates a supervisor, or gives the one of the same id another spec. Where Druid knows how (33 and later), an equal one
@@ -137,13 +148,6 @@ impl Druid {
             400 if said.contains("is already suspended") => Ok(true),
             _ => self.success(reply).map(|_| true),
         }
-    }
-
-    /// Ends a task at once; what it read and did not hand over is read again by the next. That it is gone already is as well.
-    pub async fn shut_down(&self, task: &str) -> Result<()> {
-        let path = path(&["druid", "indexer", "v1", "task", task, "shutdown"], &[])?;
-        let reply = self.server.send(self.request(Method::POST, &path)?).await?;
-        if matches!(reply.status, 400 | 404) { Ok(()) } else { self.success(reply).map(drop) }
     }
 
     /// What the first records of the topic would become. Druid waits for `timeout_ms` if there are fewer than `rows`.
@@ -251,12 +255,12 @@ impl Druid {
         Ok(Found { rules, owner: newest.and_then(Entry::owner) })
     }
 
-    /// Sets a datasource's rules, in the name of a pipeline file; without rules the cluster's default holds.
-    pub async fn set_rules(&self, pipeline: &str, datasource: &str, rules: &[Value]) -> Result<()> {
+    /// Sets a datasource's rules, in the name of a pipeline file or of nobody; without rules the cluster's default holds.
+    pub async fn set_rules(&self, pipeline: Option<&str>, datasource: &str, rules: &[Value]) -> Result<()> {
         let path = path(&["druid", "coordinator", "v1", "rules", datasource], &[])?;
-        let signed = [("X-Druid-Author", AUTHOR.to_owned()), ("X-Druid-Comment", signature(pipeline))];
+        let signed = pipeline.map(|pipeline| [("X-Druid-Author", AUTHOR.to_owned()), ("X-Druid-Comment", signature(pipeline))]);
         let request = self.request(Method::POST, &path)?.json(&rules);
-        let request = signed.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = signed.into_iter().flatten().fold(request, |request, (name, value)| request.header(name, value));
         self.success(self.server.send(request).await?).map(drop)
     }
 

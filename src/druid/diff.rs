@@ -1,17 +1,19 @@
 //! The supervisor that should be there x the one that is -> what to do, and what that causes. Pure.
 //!
-//! Druid gives a spec back filled with its defaults, so only what we set is compared: a setting that is not ours may be anything.
-//! Of columns, metrics and paths of fields all are compared, the surplus ones too.
+//! Druid gives a spec back filled with its defaults, so only what we set is compared; and of what we do not set, the surplus that
+//! decides which rows come: columns, metrics, paths of fields, transformations, properties of the consumer, times that are rejected.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::found::Found;
+use super::spec;
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Change};
 
 /// Where the mark of the pipeline file stands.
-const MARK: &str = "/context/pipeline/name";
+const MARK: &str = "/context/pipeline";
 /// The tuning that was posted last.
 const MARKED_TUNING: &str = "/context/pipeline/tuning";
 /// The mark's name in a plan.
@@ -22,14 +24,34 @@ const FLATTEN: &str = "ioConfig.inputFormat.flattenSpec";
 /// Lists whose entries are told apart by name, and what a plan calls an entry.
 const NAMED: [(&str, &str); 3] = [(".dimensions", "column"), (".metricsSpec", "metric"), (".flattenSpec.fields", "path")];
 
-/// The pipeline file that a supervisor's spec is marked with.
+/// Settings that we leave alone and that decide which rows come: unset, they are null or empty.
+const SURPLUS: [&str; 7] = [
+    "dataSchema.transformSpec",
+    "ioConfig.lateMessageRejectionPeriod",
+    "ioConfig.lateMessageRejectionStartDateTime",
+    "ioConfig.earlyMessageRejectionPeriod",
+    "ioConfig.autoScalerConfig",
+    "ioConfig.inputFormat.avroBytesDecoder.config",
+    "ioConfig.inputFormat.avroBytesDecoder.headers",
+];
+/// Settings whose every entry is ours.
+const WHOLE: &str = "ioConfig.consumerProperties";
+
+/// The pipeline file that a supervisor's spec is marked with. A copy of a spec under another id has a mark that is not its own.
 pub fn owner(spec: &Value) -> Option<&str> {
-    spec.pointer(MARK).and_then(Value::as_str)
+    let mark = spec.pointer(MARK)?;
+    mark["name"].as_str().filter(|_| mark["datasource"] == spec::id(spec))
 }
 
-/// What to do about a supervisor: `found` is what Druid has under its name. With `adopt` what others made is ours to change.
-pub fn action(desired: &Value, found: Option<&Value>, adopt: bool) -> Action {
-    let Some(found) = found else { return Action::Create };
+/// What to do about a supervisor. With `adopt` what others made is ours to change, and rows that others brought are ours to add to.
+pub fn action(desired: &Value, found: &Found, adopt: bool) -> Action {
+    let found = match found {
+        Found::Supervisor(spec) => spec,
+        Found::Left { has_rows: true, .. } if !adopt && found.owner() != owner(desired) => {
+            return Action::NotOurs { maker: format!("{}: it has rows", maker(found.owner())), changes: Vec::new() };
+        }
+        Found::Left { .. } => return Action::Create,
+    };
     let mut changes = differences(desired, found);
     let (ours, theirs) = (owner(desired), owner(found));
     match (ours == theirs, adopt) {
@@ -48,9 +70,9 @@ pub fn maker(owner: Option<&str>) -> String {
     owner.map_or_else(|| "not made by this program".into(), |name| format!("of the pipeline file named `{name}`"))
 }
 
-/// Whether a change has Druid read another topic: it must forget how far it read the old one.
-pub fn other_topic(changes: &[Change]) -> bool {
-    changes.iter().any(|change| change.setting == "ioConfig.topic")
+/// Whether Druid has this spec, mark and all.
+pub fn stands(desired: &Value, found: &Value) -> bool {
+    owner(desired) == owner(found) && differences(desired, found).is_empty()
 }
 
 /// Whether a change makes rows look otherwise, not only how they come.
@@ -67,7 +89,7 @@ pub fn effect(action: &Action) -> Option<String> {
     let (Action::Change(changes) | Action::NotOurs { changes, .. }) = action else { return None };
     let setting = |name: &str| changes.iter().find(|change| change.setting == name);
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Some(if let Some(topic) = setting("ioConfig.topic") {
+    let told = if let Some(topic) = setting("ioConfig.topic") {
         let (old, new) = (text(&topic.old), text(&topic.new));
         format!("reset needed: topic {new} is read from its start; the rows of {old} stay until the datasource is dropped")
     } else if let Some(time) = setting("dataSchema.timestampSpec.column") {
@@ -79,16 +101,19 @@ pub fn effect(action: &Action) -> Option<String> {
         "its tasks are restarted; new rows only: those that are there stay as they are".into()
     } else {
         "its tasks are restarted; rows that are there stay".into()
-    })
+    };
+    let defaults = if setting(MARK_SETTING).is_some() { "; settings that are not listed get Druid's defaults" } else { "" };
+    Some(told + defaults)
 }
 
 /// The refusal to change what somebody else made.
 pub fn foreign(kind: &str, name: &str, maker: &str, changes: &[Change]) -> Error {
     let list: Vec<String> = changes.iter().map(Change::to_string).collect();
-    let message = format!(
-        "Druid has a {kind} {name} that is {maker}, and it is not as [[datasource]] `{name}` says: {}; nothing was changed",
-        list.join("; ")
-    );
+    let differs = match list.is_empty() {
+        true => String::new(),
+        false => format!(", and not as [[datasource]] `{name}` says: {}", list.join("; ")),
+    };
+    let message = format!("Druid has a {kind} {name} that is {maker}{differs}; nothing was changed");
     Error::new(Kind::Failed, message).hint(
         "--adopt takes it over, and keeps a backup; or give the datasource another name. --dry-run shows it setting by setting",
     )
@@ -105,9 +130,40 @@ fn differences(desired: &Value, found: &Value) -> Vec<Change> {
         }
     }
     list.extend(unwanted_paths(desired, found));
+    list.extend(surplus(desired, found));
     let posted = found.pointer(MARKED_TUNING);
     list.retain(|change| !is_swallowed(change, posted));
     list
+}
+
+/// What is set in the found spec and not in the desired one, as far as it matters.
+fn surplus(desired: &Value, found: &Value) -> Vec<Change> {
+    let at = |spec: &Value, path: &str| path.split('.').fold(spec["spec"].clone(), |mut inside, part| inside[part].take());
+    let keys = |value: Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let posted = found.pointer(MARKED_TUNING).cloned().unwrap_or_default();
+    let whole = keys(at(found, WHOLE)).into_iter().map(|key| (WHOLE, key));
+    // Druid fills tuning up with its defaults: only what we once posted is known to be more.
+    let tuning = keys(posted).into_iter().map(|key| ("tuningConfig", key));
+    let of_maps = whole.chain(tuning).filter_map(|(map, key)| {
+        let old = at(found, map)[&key].take();
+        let is_wanted = at(desired, map).get(&key).is_some();
+        (!is_wanted && !old.is_null()).then(|| Change { setting: join(map, &key), old, new: Value::Null })
+    });
+    let single = SURPLUS.iter().filter_map(|path| {
+        let old = at(found, path);
+        (!says_nothing(&old)).then(|| Change { setting: (*path).into(), old, new: Value::Null })
+    });
+    single.chain(of_maps).collect()
+}
+
+/// Null, empty, or made of such.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.values().all(says_nothing),
+        _ => false,
+    }
 }
 
 /// Paths of fields, where Druid shall find fields by their names.
@@ -139,17 +195,17 @@ fn compare(path: &str, desired: &Value, found: Option<&Value>, list: &mut Vec<Ch
     }
 }
 
-/// Equal, or the same written otherwise: Druid reads "1000" as 1000.
+/// Equal, or the same written otherwise: Druid reads "1000" as 1000, and 1 as 1.0. Two texts are equal or not.
 fn same(desired: &Value, found: &Value) -> bool {
-    let plain = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        _ => None,
-    };
-    let number = |value: &Value| plain(value).and_then(|text| text.parse::<f64>().ok());
-    desired == found
-        || (plain(desired).is_some() && plain(desired) == plain(found))
-        || (number(desired).is_some() && number(desired) == number(found))
+    let number = |text: &str| text.parse::<f64>().ok();
+    match (desired, found) {
+        (Value::String(text), other @ (Value::Number(_) | Value::Bool(_)))
+        | (other @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
+            *text == other.to_string() || (number(text).is_some() && number(text) == other.as_f64())
+        }
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        _ => desired == found,
+    }
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -222,11 +278,17 @@ mod tests {
         desired_of(&config(&[]))
     }
 
+    fn action(desired: &Value, found: Option<&Value>, adopt: bool) -> Action {
+        let nothing = Found::Left { past: None, has_rows: false };
+        super::action(desired, &found.map_or(nothing, |spec| Found::Supervisor(spec.clone())), adopt)
+    }
+
     /// As Druid gives it back: defaults filled in, legacy copies beside it.
     fn found() -> Value {
         let mut found = desired();
         found["spec"]["ioConfig"]["pollTimeout"] = json!(100);
-        found["spec"]["ioConfig"]["consumerProperties"]["fetch.min.bytes"] = json!("1");
+        found["spec"]["ioConfig"]["autoScalerConfig"] = Value::Null;
+        found["spec"]["dataSchema"]["transformSpec"] = json!({"filter": null, "transforms": []});
         found["spec"]["dataSchema"]["dimensionsSpec"]["dimensions"][0]["createBitmapIndex"] = json!(true);
         found["spec"]["tuningConfig"]["maxRowsInMemory"] = json!(150_000);
         found["ioConfig"] = found["spec"]["ioConfig"].clone();
@@ -274,6 +336,17 @@ mod tests {
             ),
             ("/spec/tuningConfig/logParseExceptions", json!(false), "tuningConfig.logParseExceptions: false -> true"),
             ("/suspended", json!(true), "suspended: true -> false"),
+            (
+                "/spec/dataSchema/transformSpec/filter",
+                json!({"type": "true"}),
+                "dataSchema.transformSpec: {\"filter\":{\"type\":\"true\"},\"transforms\":[]} -> none",
+            ),
+            ("/spec/ioConfig/autoScalerConfig", json!({"x": 1}), "ioConfig.autoScalerConfig: {\"x\":1} -> none"),
+            (
+                "/spec/ioConfig/consumerProperties",
+                json!({"bootstrap.servers": "127.0.0.1:9092", "group.id": "g"}),
+                "ioConfig.consumerProperties.group.id: \"g\" -> none",
+            ),
         ];
         for (pointer, value, told) in cases {
             let mut found = found();
@@ -312,10 +385,50 @@ mod tests {
         foreign["spec"]["ioConfig"]["taskCount"] = json!(2);
         let refused = action(&desired(), Some(&foreign), false);
         assert!(matches!(refused, Action::NotOurs { maker, .. } if maker == "not made by this program"));
-        foreign["context"] = json!({"pipeline": {"name": "theirs"}});
+        foreign["context"] = json!({"pipeline": {"name": "theirs", "datasource": "SALES"}});
         let refused = action(&desired(), Some(&foreign), false);
         assert!(matches!(refused, Action::NotOurs { maker, .. } if maker.contains("`theirs`")));
         assert_eq!(adopted(&foreign), ["ioConfig.taskCount: 2 -> 1", "context.pipeline.name: \"theirs\" -> \"kafka-101\""]);
+    }
+
+    #[test]
+    fn a_copy_of_our_spec_under_another_name_is_not_ours() {
+        let mut copy = desired();
+        assert_eq!(owner(&copy), Some("kafka-101"));
+        copy["spec"]["dataSchema"]["dataSource"] = json!("SALES_TEST");
+        assert_eq!(owner(&copy), None);
+    }
+
+    #[test]
+    fn rows_that_others_brought_are_theirs() {
+        let left = |past: Option<Value>, has_rows, adopt| super::action(&desired(), &Found::Left { past, has_rows }, adopt);
+        let theirs = || Some(json!({"type": "kafka"}));
+        for past in [None, theirs()] {
+            let refused = left(past.clone(), true, false);
+            assert!(matches!(&refused, Action::NotOurs { maker, .. } if maker.contains("it has rows")), "{refused:?}");
+            assert_eq!(left(past.clone(), true, true), Action::Create);
+            assert_eq!(left(past, false, false), Action::Create);
+        }
+        assert_eq!(left(Some(desired()), true, false), Action::Create);
+    }
+
+    #[test]
+    fn tuning_that_left_the_file_is_a_difference() {
+        let mut config = config(&[]);
+        config.datasources[0].tuning = toml::from_str("maxRowsInMemory = 1000\nnonsense = 3").unwrap();
+        let mut before = desired_of(&config);
+        before["spec"]["tuningConfig"].as_object_mut().unwrap().remove("nonsense");
+        assert_eq!(changes(&before), ["tuningConfig.maxRowsInMemory: 1000 -> none"]);
+    }
+
+    #[test]
+    fn the_same_may_be_written_otherwise() {
+        let written = [json!("1000"), json!(1000), json!(1000.0), json!(true), json!("true"), json!("01"), json!("1")];
+        let same_as = |index: usize| written.iter().map(|other| same(&written[index], other)).collect::<Vec<_>>();
+        assert_eq!(same_as(0), [true, true, true, false, false, false, false]);
+        assert_eq!(same_as(1), [true, true, true, false, false, false, false]);
+        assert_eq!(same_as(3), [false, false, false, true, true, false, false]);
+        assert_eq!(same_as(5), [false, false, false, false, false, true, false], "two texts");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod cause;
 pub mod client;
 pub mod columns;
 pub mod diff;
+pub mod found;
 pub mod post;
 pub mod readable;
 pub mod remove;
@@ -20,6 +21,7 @@ pub mod status;
 pub mod wait;
 
 pub use client::Druid;
-pub use post::post;
+pub use found::Found;
+pub use post::{post, replace};
 pub use remove::{Remove, remove};
 pub use restore::restore;

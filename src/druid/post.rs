@@ -7,14 +7,25 @@ use tokio::time::sleep;
 
 use super::Druid;
 use super::diff;
+use super::found::Found;
+use super::remove;
 use super::spec;
 use crate::error::{Kind, Result};
-use crate::plan::Action;
 
 /// How often one is posted at most: the first time, and once more if that did not arrive.
 const ATTEMPTS: u32 = 2;
 /// The pause before Druid is asked whether it arrived.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Makes a supervisor what it should be: new, or over what was found, of which Druid first forgets how far it read, if that was
+/// another topic. `told` hears what is waited for.
+pub async fn replace(druid: &Druid, found: &Found, supervisor: &Value, mut told: impl FnMut(String)) -> Result<()> {
+    let topic = supervisor.pointer("/spec/ioConfig/topic").and_then(Value::as_str).unwrap_or_default();
+    if found.must_forget(topic) {
+        remove::forget(druid, found, spec::id(supervisor), &mut told).await?;
+    }
+    post(druid, supervisor).await
+}
 
 /// Posts a supervisor, new or over another. If no answer comes, Druid is asked what it has: it is posted again only if it did not
 /// arrive.
@@ -28,7 +39,7 @@ pub async fn post(druid: &Druid, supervisor: &Value) -> Result<()> {
         };
         sleep(PAUSE).await;
         let Ok(found) = druid.supervisor(id).await else { return Err(error) };
-        if found.is_some_and(|found| stands(supervisor, &found)) {
+        if found.is_some_and(|found| diff::stands(supervisor, &found)) {
             return Ok(());
         }
         if made == ATTEMPTS {
@@ -36,11 +47,6 @@ pub async fn post(druid: &Druid, supervisor: &Value) -> Result<()> {
         }
         made += 1;
     }
-}
-
-/// Whether Druid has this spec, mark and all.
-fn stands(supervisor: &Value, found: &Value) -> bool {
-    diff::owner(supervisor) == diff::owner(found) && diff::action(supervisor, Some(found), false) == Action::Unchanged
 }
 
 #[cfg(test)]
@@ -79,7 +85,7 @@ mod tests {
     fn spec(tasks: u32) -> Value {
         json!({
             "spec": {"dataSchema": {"dataSource": "S"}, "ioConfig": {"taskCount": tasks}},
-            "context": {"pipeline": {"name": "p"}},
+            "context": {"pipeline": {"name": "p", "datasource": "S"}},
         })
     }
 

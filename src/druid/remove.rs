@@ -1,12 +1,18 @@
 //! Taking away what a pipeline file made in Druid: supervisors, and if asked for, rows and rules.
+//!
+//! A supervisor is suspended before it is terminated: suspended, it sees to it that all its tasks hand over what they read, and
+//! finds those that it did not know of; one that is terminated at once may leave tasks behind that read on without it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Druid, diff, post, retention};
+use super::found::{self, Found};
+use super::status::Task;
+use super::{Druid, diff, post, restore, retention};
+use crate::backup::Backup;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::plan::{Action, Plan, Step};
@@ -15,9 +21,6 @@ use crate::plan::{Action, Plan, Step};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Tasks write their segments and hand them over before they end; Druid itself gives them half an hour for it.
 const TASKS_END: Duration = Duration::from_secs(300);
-/// Tasks that are there for longer are shut down: a supervisor that ended soon after it began may leave some that it did not know
-/// of, and that read on without it.
-const LEFT_BEHIND: Duration = Duration::from_secs(120);
 /// How long rows may be seen after they were dropped: the servers hear of it within a minute.
 const ROWS_GO: Duration = Duration::from_secs(180);
 /// How often it is told what is waited for.
@@ -32,92 +35,122 @@ pub struct Remove {
     pub topics: bool,
 }
 
+/// What there is to remove.
+#[derive(Debug, Clone, Default)]
+pub struct Removal {
+    /// The steps.
+    pub plan: Plan,
+    /// What a backup will hold of it.
+    kept: Vec<Value>,
+}
+
+impl Removal {
+    fn removes<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
+        let removed = move |step: &&Step| step.kind == kind && step.action == Action::Remove;
+        self.plan.steps.iter().filter(removed).map(|step| step.name.as_str())
+    }
+}
+
 /// What there is to remove: the supervisors that carry the pipeline file's mark, also those that the file no longer has. With
 /// `data` its datasources, if their last supervisor was ours, and their rules.
-pub async fn plan(config: &Config, druid: &Druid, what: Remove) -> Result<Plan> {
+pub async fn plan(config: &Config, druid: &Druid, what: Remove) -> Result<Removal> {
     let name = config.name.as_str();
-    let listed = druid.supervisors().await?;
-    let mut plan = Plan::default();
+    let mut removal = Removal::default();
     let mut datasources: BTreeSet<String> = config.datasources.iter().map(|datasource| datasource.name.clone()).collect();
-    for supervisor in &listed {
+    if what.data {
+        datasources.extend(once_filled_by(name, &druid.histories().await?));
+    }
+    for supervisor in druid.supervisors().await? {
         let owner = diff::owner(&supervisor.spec);
         if owner == Some(name) {
             let effect = if what.data { "its tasks end" } else { "its tasks end; the rows stay" };
-            plan.steps.push(step("supervisor", &supervisor.id, Action::Remove, Some(effect)));
-            datasources.insert(supervisor.id.clone());
-        } else if datasources.contains(&supervisor.id) {
+            removal.plan.steps.push(step("supervisor", &supervisor.id, Action::Remove, Some(effect)));
+            removal.kept.push(restore::supervisor(&supervisor.id, &supervisor.spec));
+            datasources.insert(supervisor.id);
+        } else if datasources.remove(&supervisor.id) {
             let theirs = Action::NotOurs { maker: diff::maker(owner), changes: Vec::new() };
-            plan.steps.push(step("supervisor", &supervisor.id, theirs, Some("left alone, and its rows with it")));
-            datasources.remove(&supervisor.id);
+            removal.plan.steps.push(step("supervisor", &supervisor.id, theirs, Some("left alone, and its rows with it")));
         }
     }
     for datasource in datasources.iter().filter(|_| what.data) {
-        let fed = plan.steps.iter().any(|step| step.name == *datasource);
-        plan.steps.extend(data_steps(name, druid, datasource, fed).await?);
+        let fed = removal.removes("supervisor").any(|id| id == datasource);
+        data_steps(name, druid, datasource, fed, &mut removal).await?;
     }
-    Ok(plan)
+    Ok(removal)
+}
+
+/// The datasources whose last supervisor was ours, though it may be gone.
+fn once_filled_by(name: &str, histories: &BTreeMap<String, Vec<Value>>) -> Vec<String> {
+    let was_ours = |specs: &Vec<Value>| found::last_of(specs).and_then(diff::owner) == Some(name);
+    histories.iter().filter(|(_, specs)| was_ours(specs)).map(|(id, _)| id.clone()).collect()
 }
 
 /// `fed`: a supervisor of ours fills it.
-async fn data_steps(name: &str, druid: &Druid, datasource: &str, fed: bool) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
+async fn data_steps(name: &str, druid: &Druid, datasource: &str, fed: bool, removal: &mut Removal) -> Result<()> {
     let rules = druid.rules(datasource).await?;
     if !rules.rules.is_empty() && rules.is_of(name) {
-        steps.push(step(retention::KIND, datasource, Action::Remove, None));
+        removal.plan.steps.push(step(retention::KIND, datasource, Action::Remove, None));
+        removal.kept.push(restore::rules(datasource, &rules));
     }
     if fed || druid.has_segments(datasource).await? || druid.rows(datasource, None).await? > 0 {
-        let is_ours = last_spec(druid, datasource).await?.as_ref().and_then(diff::owner) == Some(name);
+        let is_ours = found::last_spec(druid, datasource).await?.as_ref().and_then(diff::owner) == Some(name);
         let theirs = || Action::NotOurs { maker: "not filled by this pipeline file".into(), changes: Vec::new() };
         let (action, effect) = if is_ours { (Action::Remove, "its rows are dropped") } else { (theirs(), "left alone") };
-        steps.push(step("datasource", datasource, action, Some(effect)));
+        removal.plan.steps.push(step("datasource", datasource, action, Some(effect)));
     }
-    Ok(steps)
-}
-
-/// The spec of a supervisor, or the last one of a supervisor that is gone: its end is a version, too, of the type `noop`.
-async fn last_spec(druid: &Druid, id: &str) -> Result<Option<Value>> {
-    let versions = druid.history(id).await?;
-    Ok(versions.into_iter().map(|version| version.spec).find(|spec| spec["type"] == "kafka"))
+    Ok(())
 }
 
 fn step(kind: &'static str, name: &str, action: Action, effect: Option<&str>) -> Step {
     Step { kind, name: name.into(), action, effect: effect.map(str::to_owned) }
 }
 
-/// Carries a [`plan`] out. `told` hears what is waited for.
-pub async fn remove(config: &Config, druid: &Druid, what: Remove, plan: &Plan, mut told: impl FnMut(String)) -> Result<()> {
-    let ours = |kind| plan.steps.iter().filter(move |step| step.kind == kind && step.action == Action::Remove);
+/// Carries a [`plan`] out. `told` hears where the backup is, and what is waited for.
+pub async fn remove(config: &Config, druid: &Druid, what: Remove, removal: &Removal, mut told: impl FnMut(String)) -> Result<()> {
+    if let Some(file) = Backup::keep(&config.name, "druid", removal.kept.clone())? {
+        told(format!("supervisors and rules are kept: `pipeline restore {}` puts them back", file.display()));
+    }
     // With its rows or its topic it has to forget how far it read, or one made anew would go on behind the end.
     let forget = what.data || what.topics;
-    for step in ours("supervisor") {
-        stop(druid, &step.name, forget, &mut told).await?;
+    for supervisor in removal.removes("supervisor") {
+        stop(druid, supervisor, forget, &mut told).await?;
     }
-    for step in ours(retention::KIND) {
-        druid.set_rules(&config.name, &step.name, &[]).await?;
+    for datasource in removal.removes(retention::KIND) {
+        druid.set_rules(Some(&config.name), datasource, &[]).await?;
     }
-    for step in ours("datasource") {
-        if !ours("supervisor").any(|stopped| stopped.name == step.name) {
-            forget_offsets(druid, &step.name, &mut told).await?;
+    for datasource in removal.removes("datasource") {
+        if !removal.removes("supervisor").any(|stopped| stopped == datasource) {
+            forget_offsets(druid, datasource, &mut told).await?;
         }
-        drop_rows(druid, &step.name, &mut told).await?;
+        drop_rows(druid, datasource, &mut told).await?;
     }
     Ok(())
 }
 
+/// Ends what was found under an id, and has Druid forget how far it read: one of the same name will read its topic from the start.
+pub async fn forget(druid: &Druid, found: &Found, id: &str, told: &mut impl FnMut(String)) -> Result<()> {
+    match found {
+        Found::Supervisor(_) => stop(druid, id, true, told).await,
+        Found::Left { .. } => forget_offsets(druid, id, told).await,
+    }
+}
+
 /// Ends a supervisor and waits until its tasks have ended; with `forget` one of the same name will read its topic from the start.
-pub async fn stop(druid: &Druid, id: &str, forget: bool, told: &mut impl FnMut(String)) -> Result<()> {
-    // Only one that is there can be told to forget, and only without tasks: they would write down how far they came.
-    if forget && druid.order(id, "suspend").await? {
-        tasks_end(druid, id, told).await?;
+async fn stop(druid: &Druid, id: &str, forget: bool, told: &mut impl FnMut(String)) -> Result<()> {
+    if !druid.order(id, "suspend").await? {
+        return Ok(());
+    }
+    // Only then: they would write down how far they came.
+    tasks_end(druid, id, told).await?;
+    if forget {
         druid.order(id, "reset").await?;
     }
-    terminate(druid, id).await?;
-    tasks_end(druid, id, told).await
+    terminate(druid, id).await
 }
 
 /// Has Druid forget how far a supervisor read that is gone: only one that is there can be told to.
 async fn forget_offsets(druid: &Druid, id: &str, told: &mut impl FnMut(String)) -> Result<()> {
-    let Some(mut spec) = last_spec(druid, id).await? else { return Ok(()) };
+    let Some(mut spec) = found::last_spec(druid, id).await? else { return Ok(()) };
     spec["suspended"] = true.into();
     post(druid, &spec).await?;
     stop(druid, id, true, told).await
@@ -134,25 +167,22 @@ async fn terminate(druid: &Druid, id: &str) -> Result<()> {
     }
 }
 
+/// Waits until no task reads the topic any more. Other tasks of the datasource, such as compaction, are nobody's business here.
 async fn tasks_end(druid: &Druid, id: &str, told: &mut impl FnMut(String)) -> Result<()> {
     let mut wait = Wait::new(TASKS_END);
     loop {
-        let mut tasks = Vec::new();
+        let mut left = Vec::new();
         for state in ["running", "pending", "waiting"] {
-            tasks.extend(druid.tasks(id, state).await?);
+            let tasks = druid.tasks(id, state).await?;
+            left.extend(tasks.into_iter().filter(Task::reads_kafka).map(|task| task.id));
         }
-        if tasks.is_empty() {
+        if left.is_empty() {
             return Ok(());
         }
-        if wait.begun.elapsed() >= LEFT_BEHIND {
-            for task in &tasks {
-                druid.shut_down(&task.id).await?;
-            }
-        }
-        let left = tasks.len();
-        let what = format!("{id}: its tasks write their segments and end; left: {left}");
+        let what = format!("{id}: its tasks write their segments and end; left: {}", left.len());
         wait.on(&what, told).await.map_err(|error| {
-            error.hint("run the command again: it goes on from here; Druid's own log says why a task does not end")
+            let hint = "run the command again: it goes on from here; Druid's own log says why a task does not end";
+            Error::new(error.kind, format!("{}: {}", error.message, left.join(", "))).hint(hint)
         })?;
     }
 }

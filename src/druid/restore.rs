@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Druid, post};
+use super::found::Found;
+use super::{Druid, diff, replace, retention, spec};
 use crate::backup::{Backup, HIDDEN};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -20,26 +21,80 @@ pub fn supervisor(id: &str, spec: &Value) -> Value {
 }
 
 /// Rules of retention as a backup holds them.
-pub fn rules(datasource: &str, rules: &[Value]) -> Value {
-    json!({"retention": datasource, "rules": rules})
+pub fn rules(datasource: &str, found: &retention::Found) -> Value {
+    json!({"retention": datasource, "rules": found.rules, "owner": found.owner})
 }
 
-/// Puts back the supervisors and rules of a backup. Nothing is posted if something in it cannot be.
-pub async fn restore(config: &Config, backup: &Backup) -> Result<()> {
+/// Puts back the supervisors and rules of a backup, and keeps what it replaces. Nothing is posted if something in it cannot be, or
+/// would replace what somebody else has made since. `told` hears where the backup is, and what is waited for.
+pub async fn restore(config: &Config, backup: &Backup, mut told: impl FnMut(String)) -> Result<()> {
     let objects: Vec<Object<'_>> = backup.objects.iter().map(object).collect::<Result<_>>()?;
     let druid = Druid::new(&config.druid)?;
+    let mut works = Vec::new();
     for object in objects {
-        match object {
-            Object::Supervisor(spec) => post(&druid, spec).await?,
-            Object::Rules(datasource, rules) => druid.set_rules(&config.name, datasource, rules).await?,
+        works.push(look(config, &druid, object).await?);
+    }
+    let replaced = works.iter().filter_map(Work::replaced).collect();
+    if let Some(file) = Backup::keep(&config.name, "druid", replaced)? {
+        told(format!("what is replaced is kept: `pipeline restore {}` puts it back", file.display()));
+    }
+    for work in works {
+        match work {
+            Work::Supervisor(spec, found) => replace(&druid, &found, spec, &mut told).await?,
+            Work::Rules(datasource, rules, _) => {
+                // Rules that were not ours are not signed as ours.
+                let signed = rules.is_of(&config.name).then_some(config.name.as_str());
+                druid.set_rules(signed, datasource, &rules.rules).await?;
+            }
         }
     }
     Ok(())
 }
 
+/// What is put back, and what is there.
+enum Work<'a> {
+    Supervisor(&'a Value, Found),
+    Rules(&'a str, retention::Found, retention::Found),
+}
+
+impl Work<'_> {
+    fn replaced(&self) -> Option<Value> {
+        match self {
+            Self::Supervisor(spec, found) => found.supervisor().map(|found| supervisor(spec::id(spec), found)),
+            Self::Rules(datasource, _, found) => (!found.rules.is_empty()).then(|| rules(datasource, found)),
+        }
+    }
+}
+
+async fn look<'a>(config: &Config, druid: &Druid, object: Object<'a>) -> Result<Work<'a>> {
+    match object {
+        Object::Supervisor(spec) => {
+            let id = spec::id(spec);
+            let found = Found::look(druid, id).await?;
+            let owner = found.supervisor().and_then(diff::owner);
+            let is_free = found.supervisor().is_none() || owner == Some(&config.name) || owner == diff::owner(spec);
+            if is_free { Ok(Work::Supervisor(spec, found)) } else { Err(taken("supervisor", id, owner)) }
+        }
+        Object::Rules(datasource, rules) => {
+            let found = druid.rules(datasource).await?;
+            let is_free = found.rules.is_empty() || found.is_of(&config.name) || found.owner == rules.owner;
+            if is_free {
+                Ok(Work::Rules(datasource, rules, found))
+            } else {
+                Err(taken("rules", datasource, found.owner.as_deref()))
+            }
+        }
+    }
+}
+
+fn taken(kind: &str, name: &str, owner: Option<&str>) -> Error {
+    let message = format!("Druid's {kind} of {name}: {} now; nothing was put back", diff::maker(owner));
+    Error::new(Kind::Failed, message).hint("remove that first, or take it over with `pipeline druid-ingest --adopt`")
+}
+
 enum Object<'a> {
     Supervisor(&'a Value),
-    Rules(&'a str, &'a [Value]),
+    Rules(&'a str, retention::Found),
 }
 
 fn object(kept: &Value) -> Result<Object<'_>> {
@@ -54,7 +109,8 @@ fn object(kept: &Value) -> Result<Object<'_>> {
         };
     }
     if let (Some(datasource), Some(rules)) = (kept["retention"].as_str(), kept["rules"].as_array()) {
-        return Ok(Object::Rules(datasource, rules));
+        let owner = kept["owner"].as_str().map(str::to_owned);
+        return Ok(Object::Rules(datasource, retention::Found { rules: rules.clone(), owner }));
     }
     Err(Error::new(Kind::Config, "the backup holds something that is neither a supervisor nor rules; nothing was changed")
         .hint("was it changed by hand, or made by a newer version?"))
@@ -88,14 +144,14 @@ mod tests {
     #[tokio::test]
     async fn a_hidden_secret_is_refused_before_anything_is_posted() {
         let mut kept = vec![
-            rules("S", &[json!({"type": "dropForever"})]),
+            rules("S", &retention::Found { rules: vec![json!({"type": "dropForever"})], owner: None }),
             supervisor("S", &json!({"spec": {"ioConfig": {"consumerProperties": {"sasl.jaas.config": "canary"}}}})),
         ];
         kept.iter_mut().for_each(hide_secrets);
         let backup = Backup::new("p", "druid", "2026-01-01T00:00:00Z".into(), kept);
         let mut config = crate::config::load(None, &[]).unwrap();
         config.druid.url = "http://127.0.0.1:1".into();
-        let error = restore(&config, &backup).await.unwrap_err();
+        let error = restore(&config, &backup, drop).await.unwrap_err();
         assert_eq!(error.kind, Kind::Config, "{error}");
         assert!(error.message.contains("supervisor S") && error.message.contains("ioConfig.consumerProperties.sasl.jaas.config"));
     }

@@ -73,7 +73,7 @@ fn period(length: Millis) -> String {
 
 /// What to do about a datasource's rules; `None`: there are none and none are wanted, or they are not ours to remove.
 ///
-/// `is_ours` says of the supervisor that the pipeline file made it: its rules are then ours to set, whoever changed them.
+/// `is_ours` says of the supervisor that the pipeline file made it, or will: its rules are then ours to set, whoever changed them.
 pub fn step(pipeline: &str, datasource: &Datasource, found: &Found, is_ours: bool) -> Option<Step> {
     let set_by_us = found.is_of(pipeline);
     let wanted = datasource.retention.map(rules);
@@ -82,9 +82,11 @@ pub fn step(pipeline: &str, datasource: &Datasource, found: &Found, is_ours: boo
         Some(wanted) if holds(wanted, &found.rules) => (Action::Unchanged, None),
         Some(wanted) => {
             let action = match found.rules.is_empty() {
+                _ if !is_ours && !set_by_us => {
+                    Action::NotOurs { maker: diff::maker(found.owner.as_deref()), changes: change(wanted) }
+                }
                 true => Action::Create,
-                false if is_ours || set_by_us => Action::Change(change(wanted)),
-                false => Action::NotOurs { maker: diff::maker(found.owner.as_deref()), changes: change(wanted) },
+                false => Action::Change(change(wanted)),
             };
             let period = datasource.retention.map(period).unwrap_or_default();
             (action, Some(format!("rows older than {period} are dropped from queries")))
@@ -135,7 +137,8 @@ mod tests {
     #[test]
     fn rules_are_made_changed_and_taken_away_where_they_are_ours() {
         const WEEK: &str = "retention = \"7d\"";
-        assert_eq!(action(WEEK, vec![], None, false), Some(Action::Create));
+        assert_eq!(action(WEEK, vec![], None, true), Some(Action::Create));
+        assert!(matches!(action(WEEK, vec![], None, false), Some(Action::NotOurs { .. })), "of somebody else's rows");
         assert_eq!(action(WEEK, week(), None, false), Some(Action::Unchanged));
         assert!(matches!(action("retention = \"8d\"", week(), None, true), Some(Action::Change(list)) if list.len() == 1));
         assert!(matches!(action("retention = \"8d\"", week(), Some("me"), false), Some(Action::Change(_))));

@@ -41,6 +41,8 @@ pub struct Context {
 pub struct Marker {
     /// The `name` of the pipeline file.
     pub name: String,
+    /// The supervisor's id: a copy of the spec under another id is not ours.
+    pub datasource: String,
     /// The `tuning` that was posted: what Druid does not know it does not give back.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub tuning: Map<String, Value>,
@@ -211,7 +213,7 @@ pub fn supervisor(config: &Config, datasource: &Datasource, columns: &Columns) -
             io_config: io_config(config, datasource, columns),
             tuning_config: tuning_config(&tuning),
         },
-        context: Context { pipeline: Marker { name: config.name.clone(), tuning } },
+        context: Context { pipeline: Marker { name: config.name.clone(), datasource: datasource.name.clone(), tuning } },
         suspended: false,
     })
 }
@@ -377,7 +379,8 @@ mod tests {
           },
           "context": {
             "pipeline": {
-              "name": "kafka-101"
+              "name": "kafka-101",
+              "datasource": "SALES"
             }
           },
           "suspended": false

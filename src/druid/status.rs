@@ -80,6 +80,9 @@ impl Status {
 pub struct Task {
     /// Its id.
     pub id: String,
+    /// `index_kafka`, `compact`, `index_parallel` ...
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
     /// `RUNNING`, `SUCCESS` or `FAILED`.
     pub status_code: Option<String>,
     /// Of one that failed: the error, and where in Druid's source it came from, shortened in the middle.
@@ -87,6 +90,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether it reads a Kafka topic for a supervisor.
+    pub fn reads_kafka(&self) -> bool {
+        self.kind.as_deref() == Some("index_kafka")
+    }
+
     /// Whether it failed.
     pub fn failed(&self) -> bool {
         self.status_code.as_deref() == Some("FAILED")
@@ -178,6 +186,7 @@ mod tests {
     #[test]
     fn of_a_task_s_error_the_first_line_is_told() {
         let task = Task {
+            kind: None,
             id: "t".into(),
             status_code: Some("FAILED".into()),
             error_msg: Some("IOException: no schema 9\n\tat x".into()),

@@ -7,7 +7,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value as Json, json};
 use toml::Value;
 
-use crate::harness::{Ended, Line, Servers, block_on, encode};
+use crate::harness::{Ended, Line, Servers, block_on, encode, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(420);
 const SCHEMA: &str = r#"{"type":"record","name":"Click","fields":[
@@ -227,4 +227,60 @@ fn setup_druid_rolls_up_nested_records_and_keeps_them_for_a_while() {
     clicks.run(&["druid-ingest"]).expect(0);
     assert_eq!(clicks.ask(&Method::GET, "coordinator/v1/rules/NAME", None), json!([]));
     assert_eq!(clicks.plan(&[], 0)["unchanged"], 1);
+}
+
+#[test]
+#[ignore = "needs tests/stack/up"]
+fn setup_druid_rows_and_offsets_are_somebody_s() {
+    let clicks = Clicks::new("whose", "columns = [\"page.section\"]\ntuning = { maxRowsInMemory = 5000 }");
+    let ready = |ended: &Ended, rows: u64| {
+        let told = format!("ready {}: {rows} rows", clicks.datasource);
+        assert!(ended.stdout.contains(&told), "`{told}` is missing in:\n{}", ended.stdout);
+    };
+    clicks.write(100);
+    ready(&clicks.run(&["druid-ingest"]).expect(0), 100);
+
+    // What decides which rows come is found, though the file does not name it.
+    let mut spec = clicks.supervisor();
+    spec["spec"]["dataSchema"]["transformSpec"] =
+        json!({"filter": {"type": "selector", "dimension": "page_section", "value": "news"}, "transforms": []});
+    spec["spec"]["ioConfig"]["lateMessageRejectionPeriod"] = json!("PT1H");
+    spec["spec"]["ioConfig"]["consumerProperties"]["client.id"] = json!("x");
+    clicks.post(&spec);
+    let surplus = ["dataSchema.transformSpec", "ioConfig.lateMessageRejectionPeriod", "ioConfig.consumerProperties.client.id"];
+    assert_eq!(changed(&clicks.plan(&[], 2)), surplus);
+    clicks.run(&["druid-ingest"]).expect(0);
+    assert_eq!(clicks.plan(&[], 0)["unchanged"], 1);
+
+    // Rows that stay are gone on with; later they can still be dropped.
+    clicks.run(&["down", "--yes"]).expect(0);
+    ready(&clicks.run(&["druid-ingest"]).expect(0), 100);
+    clicks.run(&["down", "--yes"]).expect(0);
+    let down = clicks.run(&["down", "--data", "--yes"]).expect(0);
+    assert_eq!(last_line(&down), "created 0 changed 0 unchanged 0 removed 1", "{}", down.stdout);
+    assert_eq!(clicks.sums("page_ms"), []);
+    assert!(last_line(&clicks.run(&["down", "--data", "--yes"]).expect(0)).starts_with("nothing to do"));
+    ready(&clicks.run(&["druid-ingest"]).expect(0), 100);
+
+    // A topic that was made anew ends before the place to which Druid read.
+    clicks.run(&["down", "--yes"]).expect(0);
+    clicks.line.topics.delete(&[&clicks.line.source]);
+    clicks.write(20);
+    clicks.run(&["druid-ingest"]).expect(74).says(&["down --data"]);
+    clicks.run(&["down", "--data", "--yes"]).expect(0);
+    ready(&clicks.run(&["druid-ingest"]).expect(0), 20);
+
+    // Rows that nobody's supervisor brought are not ours to add to, or to drop.
+    let mut foreign = clicks.supervisor();
+    foreign["context"] = Json::Null;
+    clicks.post(&foreign);
+    clicks.ask(&Method::POST, "indexer/v1/supervisor/NAME/suspend", None);
+    clicks.ask(&Method::POST, "indexer/v1/supervisor/NAME/terminate", None);
+    wait_for("the rows to be handed over", LIMIT, || {
+        (clicks.ask(&Method::GET, "coordinator/v1/datasources/NAME", None) != Json::Null).then_some(())
+    });
+    clicks.run(&["druid-ingest"]).expect(1).says(&["it has rows", "--adopt"]);
+    assert_eq!(clicks.supervisor(), Json::Null);
+    assert!(last_line(&clicks.run(&["down", "--data", "--yes"]).expect(0)).starts_with("nothing to do"));
+    clicks.run(&["druid-ingest", "--adopt"]).expect(0);
 }

@@ -1,22 +1,22 @@
 //! `pipeline druid-ingest`: a supervisor for each datasource, made from the registry's schema, and rules of retention; then its rows
 //! are waited for.
 
+mod rows;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use rdkafka::Message;
 use serde_json::{Value, json};
 
-use crate::backup::{self, Backup};
+use crate::backup::Backup;
 use crate::cli::{Output, Setup};
-use crate::config::{self, Config, Datasource, Function};
-use crate::druid::readable::Readable;
+use crate::config::{Config, Datasource};
 use crate::druid::sample::{self, Told};
 use crate::druid::spec::{self, Supervisor};
-use crate::druid::wait::{self, Promise, Proof};
-use crate::druid::{self, Druid, cause, columns, diff, restore, retention};
+use crate::druid::wait;
+use crate::druid::{self, Druid, Found, cause, columns, diff, restore, retention};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{self, Cluster, Counted, Ends};
+use crate::kafka::{Cluster, Ends};
 use crate::plan::{self, Action, Change, Plan, Step};
 use crate::registry::Registry;
 
@@ -35,8 +35,8 @@ struct Work<'a> {
     datasource: &'a Datasource,
     desired: Supervisor,
     json: Value,
-    /// Druid's supervisor of that name, before anything is done.
-    found: Option<Value>,
+    /// What Druid has of that name, before anything is done.
+    found: Found,
     step: Step,
     rules: retention::Found,
     rules_step: Option<Step>,
@@ -109,23 +109,26 @@ impl<'a> Desk<'a> {
         let ends = self.topic_ends(&datasource.topic).await?;
         let desired = self.desired(datasource).await?;
         let (json, name) = (desired.to_json()?, &datasource.name);
-        let found = self.druid.supervisor(name).await?;
-        let mut action = diff::action(&json, found.as_ref(), self.setup.adopt);
+        let found = Found::look(&self.druid, name).await?;
+        let mut action = diff::action(&json, &found, self.setup.adopt);
         let mut effect = diff::effect(&action);
         let rules = match self.druid.rules(name).await {
             // Whoever wants no rules need not be allowed to see them.
             Err(error) if error.kind == Kind::Refused && datasource.retention.is_none() => retention::Found::default(),
             found => found?,
         };
-        let is_ours = self.setup.adopt || found.as_ref().and_then(diff::owner) == Some(&self.config.name);
+        let is_ours = self.setup.adopt || action == Action::Create || found.owner() == Some(&self.config.name);
         let rules_step = retention::step(&self.config.name, datasource, &rules, is_ours);
-        let stopped = match action {
+        let stopped = match &action {
             Action::Unchanged => self.stopped(&desired, &datasource.topic).await?,
+            Action::Change(_) if !found.read_another(&datasource.topic) => self.stopped(&desired, &datasource.topic).await?,
             _ => None,
         };
         if let Some(stopped) = &stopped {
-            action = Action::Change(stopped.changes());
-            effect = Some("reset needed: the topic was made anew, and Druid waits behind its end".into());
+            let changes = if let Action::Change(changes) = action { changes } else { Vec::new() };
+            action = Action::Change(changes.into_iter().chain(stopped.changes()).collect());
+            effect =
+                Some("refused: the topic was made anew, and Druid waits behind its end; `pipeline down --data` first".into());
         }
         let failed_before = wait::failed_tasks(&self.druid, name).await?;
         let step = Step { kind: "supervisor", name: name.clone(), action, effect };
@@ -205,35 +208,32 @@ impl<'a> Desk<'a> {
     fn back_up(&self, works: &[Work<'_>]) -> Result<()> {
         let mut objects = Vec::new();
         for work in works {
-            if let (Action::Change(_), Some(found)) = (&work.step.action, &work.found) {
+            if let (Action::Change(_), Some(found)) = (&work.step.action, work.found.supervisor()) {
                 objects.push(restore::supervisor(&work.datasource.name, found));
             }
             if matches!(&work.rules_step, Some(step) if matches!(step.action, Action::Change(_) | Action::Remove)) {
-                objects.push(restore::rules(&work.datasource.name, &work.rules.rules));
+                objects.push(restore::rules(&work.datasource.name, &work.rules));
             }
         }
-        if !objects.is_empty() {
-            objects.iter_mut().for_each(backup::hide_secrets);
-            let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-            let file = Backup::new(&self.config.name, "druid", now, objects).write()?;
-            note!("what is replaced is kept in {}; `pipeline restore` puts it back", file.display());
+        if let Some(file) = Backup::keep(&self.config.name, "druid", objects)? {
+            note!("what is replaced is kept: `pipeline restore {}` puts it back", file.display());
         }
         Ok(())
     }
 
     async fn post(&self, work: &Work<'_>) -> Result<()> {
         let name = &work.datasource.name;
-        match &work.step.action {
-            Action::Create => druid::post(&self.druid, &work.json).await?,
-            Action::Change(changes) if diff::other_topic(changes) => {
-                druid::remove::stop(&self.druid, name, true, &mut |what| note!("{what}")).await?;
-                druid::post(&self.druid, &work.json).await?;
-            }
-            Action::Change(_) => patiently(name, druid::post(&self.druid, &work.json)).await?,
-            _ => return Ok(()),
+        if !matches!(work.step.action, Action::Create | Action::Change(_)) {
+            return Ok(());
         }
-        let found = self.druid.supervisor(name).await?;
-        if let Action::Change(left) = diff::action(&work.json, found.as_ref(), false) {
+        let replaced = druid::replace(&self.druid, &work.found, &work.json, |what| note!("{what}"));
+        if work.found.supervisor().is_some() {
+            patiently(name, replaced).await?
+        } else {
+            replaced.await?
+        }
+        let found = Found::look(&self.druid, name).await?;
+        if let Action::Change(left) = diff::action(&work.json, &found, false) {
             for Change { setting, old, new } in left {
                 let (old, new) = (plan::shown(&old), plan::shown(&new));
                 note!("{name}: Druid made {old} of {setting} = {new}; write it so, or each run sets it again");
@@ -245,102 +245,7 @@ impl<'a> Desk<'a> {
     async fn set_rules(&self, work: &Work<'_>) -> Result<()> {
         let Some(step) = work.rules_step.as_ref().filter(|step| step.action != Action::Unchanged) else { return Ok(()) };
         let rules = work.datasource.retention.map(retention::rules).unwrap_or_default();
-        self.druid.set_rules(&self.config.name, &step.name, &rules).await
-    }
-
-    // ---- Waiting
-
-    async fn wait_for_rows(&self, work: &Work<'_>) -> Result<u64> {
-        let (name, topic) = (&work.datasource.name, &work.datasource.topic);
-        let proof = self.proof(work).await?;
-        let counted = self.promised(work, &proof).await?;
-        if counted.bad > 0 {
-            note!("{name}: records of topic {topic} that cannot be read, and will be no rows: {}", counted.bad);
-        }
-        let promise = Promise {
-            supervisor: &work.desired,
-            rows: counted.good,
-            records: counted.good + counted.bad,
-            must_read: counted.good == 0 || matches!(work.step.action, Action::Change(_)),
-            proof,
-            failed_before: work.failed_before.clone(),
-        };
-        let ready = wait::wait(&self.druid, &promise, |rows| show_progress(name, rows, &promise)).await?;
-        if ready.skipped > 0 {
-            note!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
-        }
-        self.tell(&format!("ready {name}: {} rows", ready.rows));
-        Ok(ready.rows)
-    }
-
-    /// How to know that a datasource's rows are there.
-    async fn proof(&self, work: &Work<'_>) -> Result<Proof> {
-        if !self.may_have_fewer_rows(work).await? {
-            return Ok(Proof::Rows);
-        }
-        let counts = work.datasource.rollup.iter().flat_map(|rollup| &rollup.measures);
-        let count = counts.into_iter().find(|measure| measure.function == Function::Count).map(|measure| measure.name.clone());
-        // Rows of another topic would be counted as well.
-        let moved = matches!(&work.step.action, Action::Change(changes) if diff::other_topic(changes));
-        let count = count.filter(|_| !moved);
-        let (kafka, topic) = (self.config.kafka.clone(), work.datasource.topic.clone());
-        let reached = self.druid.status(&work.datasource.name).await?.reached();
-        let mut ends = work.ends.clone();
-        for (partition, ends) in &mut ends {
-            // What is below was read long ago.
-            ends.low = reached.get(partition).map_or(ends.low, |reached| (*reached).clamp(ends.low, ends.high));
-        }
-        let mut targets = BTreeMap::new();
-        let targets = blocking(move || {
-            kafka::scan(&kafka, &topic, &ends, |record| {
-                targets.insert(record.partition(), record.offset() + 1);
-                Ok(())
-            })?;
-            Ok(targets)
-        });
-        Ok(Proof::Offsets { targets: targets.await?, count })
-    }
-
-    /// Whether a datasource may have fewer rows than its topic has records: they are added up, or were once; they are dropped when
-    /// they are old; or they are of another topic.
-    async fn may_have_fewer_rows(&self, work: &Work<'_>) -> Result<bool> {
-        if work.datasource.rollup.is_some() || work.datasource.retention.is_some() || !work.rules.rules.is_empty() {
-            return Ok(true);
-        }
-        if work.found.is_none() || self.druid.rows(&work.datasource.name, None).await? >= records_at_most(&work.ends) {
-            return Ok(matches!(&work.step.action, Action::Change(changes) if diff::other_topic(changes)));
-        }
-        let versions = self.druid.history(&work.datasource.name).await?;
-        let topic = json!(work.datasource.topic);
-        let differs = |spec: &Value| {
-            spec.pointer("/spec/dataSchema/granularitySpec/rollup") == Some(&json!(true))
-                || spec.pointer("/spec/ioConfig/topic").is_some_and(|before| *before != topic)
-        };
-        Ok(versions.iter().any(|version| differs(&version.spec)))
-    }
-
-    /// How many records Druid shall have made rows of. The topic is read for that only if it may be that some are missing.
-    async fn promised(&self, work: &Work<'_>, proof: &Proof) -> Result<Counted> {
-        let (name, most) = (&work.datasource.name, records_at_most(&work.ends));
-        let seen = match proof {
-            Proof::Rows => self.druid.rows(name, None).await?,
-            Proof::Offsets { count: Some(count), .. } => self.druid.rows(name, Some(count)).await?,
-            Proof::Offsets { targets, count: None } => {
-                if targets.is_empty() {
-                    return Ok(Counted { good: most, ..Counted::default() });
-                }
-                0
-            }
-        };
-        if seen >= most {
-            return Ok(Counted { good: most, ..Counted::default() });
-        }
-        let (kafka, topic, ends): (config::Kafka, String, _) =
-            (self.config.kafka.clone(), work.datasource.topic.clone(), work.ends.clone());
-        let (registry, runtime) = (self.registry.clone(), tokio::runtime::Handle::current());
-        let mut readable = Readable::new(&work.datasource.time);
-        let schema = move |id| Ok(runtime.block_on(registry.by_id(id))?.map(|found| found.schema));
-        blocking(move || kafka::count(&kafka, &topic, &ends, |value| readable.is_row(value, &schema))).await
+        self.druid.set_rules(Some(&self.config.name), &step.name, &rules).await
     }
 }
 
@@ -364,15 +269,6 @@ async fn patiently(name: &str, posted: impl Future<Output = Result<()>>) -> Resu
     tokio::select! {
         posted = posted => posted,
         never = patience => never,
-    }
-}
-
-fn show_progress(name: &str, rows: u64, promise: &Promise<'_>) {
-    match (&promise.proof, promise.rows) {
-        (_, 0) => {}
-        (Proof::Offsets { count: None, .. }, records) => note!("{name}: {rows} rows, of {records} records"),
-        (Proof::Offsets { .. }, records) => note!("{name}: rows of {rows} of {records} records"),
-        (Proof::Rows, promised) => note!("{name}: {rows} of {promised} rows"),
     }
 }
 
