@@ -66,22 +66,19 @@ impl Druid {
 
     /// Ends the supervisors, and waits until their tasks have ended.
     pub fn terminate(&self) {
+        let order =
+            |name: &String, order: &str| drop(self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/{order}"), None));
+        // Only one that is there sees to it that its tasks end.
+        self.datasources.iter().for_each(|name| order(name, "suspend"));
         for name in &self.datasources {
-            self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/terminate"), None);
-        }
-        for name in &self.datasources {
+            let of = |state| self.tasks_of(name, &format!("&state={state}"));
             wait_for("its tasks to end", LIMIT, || {
-                let of = |state| self.tasks_of(name, &format!("&state={state}"));
-                let left: Vec<String> = ["running", "pending", "waiting"].into_iter().flat_map(of).collect();
-                // A supervisor that was new may not have known of its tasks, which then read on without it.
-                for task in &left {
-                    self.ask(&Method::POST, &format!("indexer/v1/task/{task}/shutdown"), None);
-                }
-                let left = !left.is_empty();
+                let left = ["running", "pending", "waiting"].into_iter().flat_map(of).count();
                 // Druid needs seconds for it: no need to ask all the time.
-                thread::sleep(Duration::from_millis(if left { 500 } else { 0 }));
-                (!left).then_some(())
+                thread::sleep(Duration::from_millis(if left > 0 { 300 } else { 0 }));
+                (left == 0).then_some(())
             });
+            order(name, "terminate");
         }
     }
 
