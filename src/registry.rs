@@ -87,8 +87,13 @@ impl Registry {
             None => request,
         };
         let reply = self.server.send(request).await?;
-        let is_done = is_absent(&reply) || reply.is_success();
-        if is_done { Ok(()) } else { Err(refusal(&reply).while_doing(format!("deleting subject `{subject}`"))) }
+        let deleted = match reply.status {
+            _ if is_absent(&reply) => Ok(()),
+            // The versions.
+            200..=299 => reply.json::<Vec<u32>>().map(drop),
+            _ => Err(refusal(&reply)),
+        };
+        deleted.map_err(|error| error.while_doing(format!("deleting subject `{subject}`")))
     }
 
     fn found(&self, asked: std::result::Result<RegisteredSchema, SRCError>) -> Result<Option<Registered>> {

@@ -70,6 +70,33 @@ struct Posted {
     _id: String,
 }
 
+/// A supervisor that was told something: its id, or its spec.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ordered {
+    Id {
+        #[serde(rename = "id")]
+        _id: String,
+    },
+    Spec {
+        #[serde(rename = "suspended")]
+        _suspended: bool,
+    },
+}
+
+/// What the coordinator tells of a datasource.
+#[derive(Deserialize)]
+struct Segments {
+    #[serde(rename = "segments")]
+    _segments: Value,
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    #[serde(rename = "numChangedSegments")]
+    _segments: u64,
+}
+
 #[derive(Deserialize)]
 struct Exists {
     tables: u64,
@@ -120,7 +147,10 @@ impl Druid {
     /// The versions of a supervisor's spec, also of one that was terminated, the newest first; its end is one of them.
     pub async fn history(&self, id: &str) -> Result<Vec<Value>> {
         let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "history"], &[]).await?;
-        if reply.status == 404 { Ok(Vec::new()) } else { self.success(reply)?.json().map(specs) }
+        match reply.status {
+            404 if cause::words(&reply.body).is_some_and(|said| said.starts_with("No history for")) => Ok(Vec::new()),
+            _ => self.success(reply)?.json().map(specs),
+        }
     }
 
     /// The same of all supervisors there ever were, by id.
@@ -146,7 +176,7 @@ impl Druid {
         match reply.status {
             404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(false),
             400 if said.contains("is already suspended") => Ok(true),
-            _ => self.success(reply).map(|_| true),
+            _ => self.success(reply)?.json::<Ordered>().map(|_| true),
         }
     }
 
@@ -231,15 +261,15 @@ impl Druid {
     pub async fn has_segments(&self, datasource: &str) -> Result<bool> {
         let reply = self.get(&["druid", "coordinator", "v1", "datasources", datasource], &[]).await?;
         match reply.status {
-            204 | 404 => Ok(false),
-            _ => self.success(reply).map(|_| true),
+            204 => Ok(false),
+            _ => self.success(reply)?.json::<Segments>().map(|_| true),
         }
     }
 
     /// Marks all segments of a datasource as unused: queries no longer see its rows.
     pub async fn drop_datasource(&self, datasource: &str) -> Result<()> {
         let path = path(&["druid", "coordinator", "v1", "datasources", datasource], &[])?;
-        self.success(self.server.send(self.request(Method::DELETE, &path)?).await?).map(drop)
+        self.success(self.server.send(self.request(Method::DELETE, &path)?).await?)?.json::<Dropped>().map(drop)
     }
 
     /// A datasource's own rules, and who set them last.
@@ -249,10 +279,13 @@ impl Druid {
         if rules.is_empty() {
             return Ok(Found::default());
         }
-        // This user may not be allowed to see it: then nothing is known.
         let reply = self.get(&["druid", "coordinator", "v1", "rules", datasource, "history"], &[("count", "1")]).await?;
-        let newest = if reply.is_success() { reply.json::<Vec<Entry>>()?.into_iter().next() } else { None };
-        Ok(Found { rules, owner: newest.and_then(Entry::owner) })
+        let entries: Vec<Entry> = match reply.status {
+            // This user may not see it: then nothing is known.
+            403 => Vec::new(),
+            _ => self.success(reply)?.json()?,
+        };
+        Ok(Found { rules, owner: entries.into_iter().next().and_then(Entry::owner) })
     }
 
     /// Sets a datasource's rules, in the name of a pipeline file or of nobody; without rules the cluster's default holds.
@@ -261,7 +294,7 @@ impl Druid {
         let signed = pipeline.map(|pipeline| [("X-Druid-Author", AUTHOR.to_owned()), ("X-Druid-Comment", signature(pipeline))]);
         let request = self.request(Method::POST, &path)?.json(&rules);
         let request = signed.into_iter().flatten().fold(request, |request, (name, value)| request.header(name, value));
-        self.success(self.server.send(request).await?).map(drop)
+        self.success(self.server.send(request).await?)?.empty()
     }
 
     async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Reply> {

@@ -184,9 +184,18 @@ impl Reply {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let said = if self.body.is_empty() { "it is empty".into() } else { format!("({error}): {}", self.excerpt()) };
-            let message = format!("{}: the answer is not the JSON that was expected, {said}", self.request);
-            Error::new(Kind::Unreachable, message).hint(STRANGER)
+            self.strange(&format!("not the JSON that was expected, {said}"))
         })
+    }
+
+    /// Nothing, as the body of an answer that has none to give.
+    pub fn empty(&self) -> Result<()> {
+        if self.body.is_empty() { Ok(()) } else { Err(self.strange(&format!("not empty, as was expected: {}", self.excerpt()))) }
+    }
+
+    /// The error that the answer is like none of the server's.
+    pub fn strange(&self, what: &str) -> Error {
+        Error::new(Kind::Unreachable, format!("{}: the answer is {what}", self.request)).hint(STRANGER)
     }
 
     /// The reply if its status is 2xx; else an [`Error`] of the fitting kind that quotes what the server said.

@@ -49,9 +49,9 @@ struct Info {
     permissions: Vec<String>,
 }
 
-/// An import that was carried out.
+/// What was written: an import, a removal.
 #[derive(Deserialize)]
-struct Imported {
+struct Done {
     #[serde(rename = "message")]
     _message: String,
 }
@@ -183,7 +183,7 @@ impl Session {
     pub fn imported(&self, reply: &Reply, address: &Address) -> Result<()> {
         match reply.status {
             // A page that is no answer of Superset's must not be taken for one.
-            200..=299 => reply.json::<Imported>().map(drop),
+            200..=299 => reply.json::<Done>().map(drop),
             401 | 403 => Err(failure::refused(reply, &self.user)),
             _ => Err(failure::import(reply, address)),
         }
@@ -212,7 +212,11 @@ impl Session {
         // A JSON list of one would be taken for a word of rison.
         let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let reply = self.get(&with_query(&format!("api/v1/{kind}/export/"), &format!("!({ids})"))).await;
-        Ok(reply.map_err(|error| error.while_doing("cannot back up, so nothing was changed"))?.body)
+        let zip = reply.and_then(|reply| match reply.body.starts_with(b"PK") {
+            true => Ok(reply.body),
+            false => Err(reply.strange(&format!("not the zip that was expected: {}", reply.excerpt()))),
+        });
+        zip.map_err(|error| error.while_doing("cannot back up, so nothing was changed"))
     }
 
     /// Deletes an object; that it is gone already is as well.
@@ -221,7 +225,7 @@ impl Session {
         if reply.status == 404 && reply.json::<Value>().is_ok() {
             return Ok(());
         }
-        self.check(reply).map(drop)
+        self.check(reply)?.json::<Done>().map(drop)
     }
 
     /// How many rows a chart's query brings now.

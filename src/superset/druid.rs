@@ -1,7 +1,7 @@
 //! Druid, asked directly when Superset cannot ask it.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::{Config, Secret};
 use crate::error::{Error, Kind, Result};
@@ -34,5 +34,5 @@ pub async fn ask(config: &Config) -> Result<()> {
     if let Some(user) = &config.druid.username {
         request = request.basic_auth(user, config.druid.password.as_ref().map(Secret::expose));
     }
-    druid.send(request).await?.success().map(drop)
+    druid.send(request).await?.success()?.json::<Vec<Value>>().map(drop)
 }

@@ -19,7 +19,7 @@ pub mod chart;
 pub mod client;
 pub mod columns;
 pub mod diff;
-mod druid;
+pub mod druid;
 pub mod failure;
 pub mod filters;
 pub mod found;

@@ -9,8 +9,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What is said in the body of every answer that is no success, in the words of all three servers.
 const SAID: &str = r#"{"error_code": 40401, "message": "said so", "error": "said so"}"#;
-/// What the first requests are answered with: a login, a CSRF token.
-const WELL: &str = r#"{"access_token": "canary-token", "result": "canary-csrf"}"#;
 const MEGABYTE: &[u8] = &[b'x'; 1_000_000];
 
 /// A wrong way to answer.
@@ -45,12 +43,12 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// A server that answers the first requests well.
-    pub async fn start(fault: Fault, well: usize) -> Self {
+    /// A server that answers the first requests well, with these bodies.
+    pub async fn start(fault: Fault, well: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let faults = Arc::<AtomicUsize>::default();
-        let listener = Some(listener).filter(|_| fault != Fault::Refused || well > 0);
+        let listener = Some(listener).filter(|_| fault != Fault::Refused || !well.is_empty());
         if let Some(listener) = listener {
             tokio::spawn(serve(listener, fault, well, Arc::clone(&faults)));
         }
@@ -63,11 +61,11 @@ impl Faulty {
     }
 }
 
-async fn serve(listener: TcpListener, fault: Fault, well: usize, faults: Arc<AtomicUsize>) {
-    for left in (0..well).rev() {
+async fn serve(listener: TcpListener, fault: Fault, well: &[&str], faults: Arc<AtomicUsize>) {
+    for (left, body) in (0..well.len()).rev().zip(well) {
         let (mut stream, _) = listener.accept().await.expect("a client");
         read(&mut stream).await;
-        let well = answer("200 OK", WELL);
+        let well = answer("200 OK", body);
         // A client that goes away is no failure of the server's, here and below.
         if left == 0 && fault == Fault::Refused {
             drop(listener);
