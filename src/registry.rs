@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::http::{self, BODY_CAP, Reply, Server};
+use crate::http::{self, BODY_CAP, OTHER_RELEASE, Reply, Server, excerpt};
 
 /// A client of one registry.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl Registry {
                 format!("schema registry at {}: the schema is {:?}, not Avro", self.server.address(), schema.schema_type),
             )),
             // Only that there is none comes through the rules as a refusal.
-            Err(error) if error.source().is_some_and(|source| source.is::<RawError>()) => Ok(None),
+            Err(error) if matches!(error.source(), Some(source) if source.is::<RawError>()) => Ok(None),
             Err(error) => Err(self.explain(&error)),
         }
     }
@@ -181,26 +181,25 @@ fn said(reply: &Reply) -> Option<Refusal> {
 
 /// What an answer that is no success means.
 fn refusal(reply: &Reply) -> Error {
-    let (request, status) = (&reply.request, reply.status);
-    match (status, said(reply)) {
-        (401, _) => Error::new(Kind::Refused, format!("{request}: refused with 401"))
-            .hint("set [registry] username and password (PIPELINE_REGISTRY_PASSWORD)"),
-        (403, _) => Error::new(Kind::Refused, format!("{request}: refused with 403")).hint("this user lacks a permission"),
-        (409, Some(said)) => {
-            Error::new(Kind::Data, format!("{request}: the schema is incompatible with the one that is there: {}", said.message))
-                .hint("change the schema so that the subject's compatibility rule allows it, or use another topic")
+    let said = said(reply).map(|said| excerpt(&said.message));
+    let (kind, what, hint) = match (reply.status, &said) {
+        (401, _) => {
+            (Kind::Refused, "user name or password is wrong", "set [registry] username and password (PIPELINE_REGISTRY_PASSWORD)")
         }
-        (422, Some(said)) => Error::new(Kind::Data, format!("{request}: the registry finds it invalid: {}", said.message)),
-        (300..=399 | 429 | 502..=504, _) => reply.error(),
-        (500.., Some(said)) => {
-            Error::new(Kind::Unreachable, format!("{request}: answered {status}: {}", said.message)).hint("its own log says why")
-        }
-        (404 | 405, _) | (_, None) => {
-            Error::new(Kind::Unreachable, format!("{request}: answered {status}, and not as a schema registry does"))
-                .hint(ADDRESS)
-        }
-        (_, Some(said)) => Error::new(Kind::Failed, format!("{request}: answered {status}: {}", said.message)),
-    }
+        (403, _) => (Kind::Refused, "this is not allowed", "this user lacks a permission"),
+        (409, Some(_)) => (
+            Kind::Data,
+            "the schema is incompatible with the one that is there",
+            "change the schema so that the subject's compatibility rule allows it, or use another topic",
+        ),
+        (422, Some(_)) => (Kind::Data, "the registry finds it invalid", "is it Avro? `schema` of [[source]] names the file"),
+        (300..=399 | 429 | 502..=504, _) => return reply.error(),
+        (500.., Some(_)) => (Kind::Unreachable, "the registry failed", "its own log says why"),
+        (404 | 405, _) | (_, None) => (Kind::Unreachable, "this is not how a schema registry answers", ADDRESS),
+        (_, Some(_)) => (Kind::Failed, "the registry does not take this", OTHER_RELEASE),
+    };
+    let said = said.map_or_else(String::new, |said| format!(": {said}"));
+    Error::new(kind, format!("{}: {what} ({}){said}", reply.request, reply.status)).hint(hint)
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub const ROWS_CAP: usize = 64 << 20;
 /// What may be wrong if an answer is not like one of the server that was asked.
 const STRANGER: &str = "does something else answer at this address?";
 
+/// What may be wrong if a server refuses what is always asked in one way.
+pub const OTHER_RELEASE: &str =
+    "is it of a release that pipeline was not tried with? README.md names those that it was, under `The servers without Docker`";
+
 /// A server with a REST API: its name in messages, its table in the pipeline file, its address, a connection pool.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -168,16 +172,15 @@ impl Reply {
         (200..300).contains(&self.status)
     }
 
-    /// The body as text, cut to what fits in a message.
+    /// The body as text, cut to what fits in a message; of a page, its title.
     pub fn excerpt(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        // What comes from elsewhere must not steer a terminal.
-        let line: String = line.chars().filter(|c| !c.is_control()).collect();
-        match line.char_indices().nth(400) {
-            Some((end, _)) => format!("{}...", &line[..end]),
-            None => line,
-        }
+        title(&text).map_or_else(|| excerpt(&text), |title| format!("the page `{}`", excerpt(title)))
+    }
+
+    /// Where a redirect leads.
+    pub fn location(&self) -> Option<&str> {
+        self.headers.get(LOCATION)?.to_str().ok()
     }
 
     /// The body as JSON of a certain shape.
@@ -209,7 +212,7 @@ impl Reply {
         let message = format!("{}: answered {}{}{said}", self.request, self.status, if said.is_empty() { "" } else { ": " });
         match self.status {
             300..=399 => {
-                let target = self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("another address");
+                let target = excerpt(self.location().unwrap_or("another address"));
                 let message = format!("{}: answered {}: redirects to {target}", self.request, self.status);
                 Error::new(Kind::Unreachable, message).hint("write the final address into the pipeline file")
             }
@@ -220,7 +223,7 @@ impl Reply {
             }
             429 | 502..=504 => Error::new(Kind::Unreachable, message).hint(self.when_again()),
             500.. => Error::new(Kind::Failed, message).hint("its own log says why"),
-            _ => Error::new(Kind::Failed, message),
+            _ => Error::new(Kind::Failed, message).hint(OTHER_RELEASE),
         }
     }
 
@@ -232,6 +235,30 @@ impl Reply {
             _ => "it is overloaded, or not up yet, or a proxy before it does not reach it: run this again later".into(),
         }
     }
+}
+
+/// Text from elsewhere as one line, which does not steer a terminal.
+pub fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The same, cut to what fits in a message.
+pub fn excerpt(text: &str) -> String {
+    let line = one_line(text);
+    match line.char_indices().nth(400) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+/// The title of an HTML page.
+fn title(text: &str) -> Option<&str> {
+    let lower = text.trim_start().to_ascii_lowercase();
+    let text = lower.starts_with('<').then(|| text.trim_start())?;
+    let start = lower.find("<title>")? + "<title>".len();
+    let length = lower[start..].find("</title>")?;
+    Some(text[start..start + length].trim()).filter(|title| !title.is_empty())
 }
 
 /// A client that trusts what the pipeline file says. A server on this machine is not asked for through a proxy, which could not
