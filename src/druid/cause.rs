@@ -2,26 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
+use super::failure::{EXTENSIONS, UNKNOWN_TYPE};
 use super::spec::Supervisor;
 use super::status::{Status, Task, Worker};
 use crate::error::{Error, Kind};
+use crate::http::one_line;
 use crate::plan::Change;
-
-/// A refusal, in both of the forms that Druid has for it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Refusal {
-    error: Option<String>,
-    error_message: Option<String>,
-}
-
-/// What Druid says in the body of an answer that is no success.
-pub fn words(body: &[u8]) -> Option<String> {
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
-    refusal.error_message.or(refusal.error)
-}
 
 /// Words in Druid's errors that stand for "Kafka cannot be reached".
 const NO_KAFKA: [&str; 5] =
@@ -39,8 +25,11 @@ pub fn is_bad_record(said: &str) -> bool {
 
 /// Why Druid cannot read a topic, from the words of its sampler or of a task that failed.
 pub fn reading(supervisor: &Supervisor, said: &str) -> Error {
+    let said = &one_line(said);
     let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if said.contains("not subscribed to any topics") {
+    if said.contains(UNKNOWN_TYPE) {
+        Error::new(Kind::Failed, format!("an extension of Druid is missing: {said}")).hint(EXTENSIONS)
+    } else if said.contains("not subscribed to any topics") {
         no_topic(supervisor, said)
     } else if any(&NO_KAFKA) {
         no_kafka(supervisor, said)
@@ -200,6 +189,11 @@ mod tests {
                 "registry at http://127.0.0.1:8081",
             ),
             ("Failed to fetch Avro schema id[9] from registry.", Kind::Data, "topic SALES"),
+            (
+                "Please make sure to load all the necessary extensions and jars with type 'avro_stream' on 'druid/coordinator' service. Could not resolve type id 'avro_stream' as a subtype of `org.apache.druid.data.input.InputFormat`",
+                Kind::Failed,
+                "extension of Druid is missing",
+            ),
         ];
         for (said, kind, part) in cases {
             let error = reading(&supervisor(), said);
@@ -238,15 +232,5 @@ mod tests {
         assert_eq!(error.kind, Kind::DataLoss);
         assert!(error.message.contains("partition 1 of topic SALES up to offset 21, but it ends at 20"), "{error}");
         assert!(behind_the_end(&BTreeMap::new(), &offsets(3)).is_none());
-    }
-
-    #[test]
-    fn both_forms_of_a_refusal_are_read() {
-        assert_eq!(words(br#"{"error": "no"}"#).as_deref(), Some("no"));
-        assert_eq!(
-            words(br#"{"error": "druidException", "errorMessage": "Object 'X' not found"}"#).as_deref(),
-            Some("Object 'X' not found")
-        );
-        assert_eq!(words(b"<html>"), None);
     }
 }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cause;
+use super::failure::{self, words};
 use super::retention::{AUTHOR, Entry, Found, signature};
 use super::sample::Sampled;
 use super::spec::Supervisor;
@@ -133,7 +133,7 @@ impl Druid {
         let reply = self.get(&["druid", "indexer", "v1", "supervisor", id], &[]).await?;
         // Something else at this address says 404 as well.
         match reply.status {
-            404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(None),
+            404 if words(&reply).starts_with("Cannot find any supervisor") => Ok(None),
             _ => self.success(reply)?.json().map(Some),
         }
     }
@@ -148,7 +148,7 @@ impl Druid {
     pub async fn history(&self, id: &str) -> Result<Vec<Value>> {
         let reply = self.get(&["druid", "indexer", "v1", "supervisor", id, "history"], &[]).await?;
         match reply.status {
-            404 if cause::words(&reply.body).is_some_and(|said| said.starts_with("No history for")) => Ok(Vec::new()),
+            404 if words(&reply).starts_with("No history for") => Ok(Vec::new()),
             _ => self.success(reply)?.json().map(specs),
         }
     }
@@ -172,10 +172,9 @@ impl Druid {
     pub async fn order(&self, id: &str, order: &str) -> Result<bool> {
         let path = path(&["druid", "indexer", "v1", "supervisor", id, order], &[])?;
         let reply = self.server.send(self.request(Method::POST, &path)?.timeout(POST_TIMEOUT.max(self.server.timeout()))).await?;
-        let said = cause::words(&reply.body).unwrap_or_default();
         match reply.status {
-            404 if reply.excerpt().starts_with("Cannot find any supervisor") => Ok(false),
-            400 if said.contains("is already suspended") => Ok(true),
+            404 if words(&reply).starts_with("Cannot find any supervisor") => Ok(false),
+            400 if words(&reply).contains("is already suspended") => Ok(true),
             _ => self.success(reply)?.json::<Ordered>().map(|_| true),
         }
     }
@@ -191,7 +190,7 @@ impl Druid {
         let patience = self.server.timeout() + Duration::from_millis(timeout_ms);
         let reply = self.server.send(self.request(Method::POST, &path)?.json(&body).timeout(patience)).await?;
         match reply.status {
-            400 => Ok(Sampled::Refused(cause::words(&reply.body).unwrap_or_else(|| reply.excerpt()))),
+            400 => Ok(Sampled::Refused(words(&reply))),
             403..=405 | 500..=501 => Ok(Sampled::Unavailable(reply.status)),
             _ => self.success(reply)?.json().map(Sampled::Sample),
         }
@@ -310,24 +309,7 @@ impl Druid {
     }
 
     fn success(&self, reply: Reply) -> Result<Reply> {
-        if reply.is_success() { Ok(reply) } else { Err(self.refusal(&reply)) }
-    }
-
-    /// Druid's refusal in our terms: what it says, not the JSON or HTML around it.
-    fn refusal(&self, reply: &Reply) -> Error {
-        let user = self.username.as_deref().unwrap_or("no user");
-        let refused =
-            |what: &str| Error::new(Kind::Refused, format!("{}: answered {} to {user}: {what}", reply.request, reply.status));
-        match (reply.status, cause::words(&reply.body)) {
-            (401, _) => {
-                refused("unknown user or wrong password").hint("set [druid] username and password (PIPELINE_DRUID_PASSWORD)")
-            }
-            (403, _) => refused("not allowed").hint("this user of Druid lacks a permission"),
-            (status @ (400 | 500), Some(said)) => {
-                Error::new(Kind::Failed, format!("{}: answered {status}: {said}", reply.request))
-            }
-            _ => reply.error(),
-        }
+        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, self.username.as_deref())) }
     }
 }
 
@@ -380,7 +362,7 @@ mod tests {
         assert_eq!(refused("404 Not Found", "<html>nginx</html>").await.kind, Kind::Unreachable);
         assert_eq!(refused("500 Internal Server Error", "<html>oops</html>").await.kind, Kind::Failed);
         let said = refused("400 Bad Request", r#"{"error": "Unable to parse"}"#).await;
-        assert!(said.kind == Kind::Failed && said.message.ends_with("answered 400: Unable to parse"), "{said}");
+        assert!(said.kind == Kind::Failed && said.message.ends_with("(400): Unable to parse"), "{said}");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Druid: which Kafka supervisors and rules of retention should be there, and the client that brings it about.
 //!
 //! Pure: [`columns`] (schema -> columns), [`spec`] (pipeline file and columns -> supervisor), [`diff`] and [`retention`] (desired and
-//! found -> what to do), [`readable`] (which records become rows), [`sample`] and [`cause`] (what Druid says -> what it means).
+//! found -> what to do), [`readable`] (which records become rows), [`sample`], [`cause`] and [`failure`] (what Druid says -> what it means).
 //! Acting: [`client`], one method a request; [`post`], which makes sure that a supervisor arrived; [`wait`], which looks on until the
 //! rows are there or says why they are not; [`restore`], from a backup; and [`remove`](mod@remove).
 
@@ -9,6 +9,7 @@ pub mod cause;
 pub mod client;
 pub mod columns;
 pub mod diff;
+pub mod failure;
 pub mod found;
 pub mod post;
 pub mod readable;
