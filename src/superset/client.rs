@@ -184,8 +184,7 @@ impl Session {
         match reply.status {
             // A page that is no answer of Superset's must not be taken for one.
             200..=299 => reply.json::<Done>().map(drop),
-            401 | 403 => Err(failure::refused(reply, &self.user)),
-            _ => Err(failure::import(reply, address)),
+            _ => Err(failure::import(reply, address, &self.user)),
         }
     }
 
@@ -212,10 +211,8 @@ impl Session {
         // A JSON list of one would be taken for a word of rison.
         let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let reply = self.get(&with_query(&format!("api/v1/{kind}/export/"), &format!("!({ids})"))).await;
-        let zip = reply.and_then(|reply| match reply.body.starts_with(b"PK") {
-            true => Ok(reply.body),
-            false => Err(reply.strange(&format!("not the zip that was expected: {}", reply.excerpt()))),
-        });
+        let strange = |reply: &Reply| reply.strange(&format!("not the zip that was expected: {}", reply.excerpt()));
+        let zip = reply.and_then(|reply| if reply.body.starts_with(b"PK") { Ok(reply.body) } else { Err(strange(&reply)) });
         zip.map_err(|error| error.while_doing("cannot back up, so nothing was changed"))
     }
 

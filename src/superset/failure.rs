@@ -6,11 +6,28 @@ use serde_json::Value;
 use super::address::Address;
 use super::ids;
 use crate::error::{Error, Kind, Result};
-use crate::http::Reply;
+use crate::http::{OTHER_RELEASE, Reply, excerpt};
 
 /// What a user lacks that may not do this.
 const ROLE: &str =
     "its role must be allowed to read and write databases, datasets, charts and dashboards and to import assets: Admin is";
+
+/// What to do about a CSRF token that is not taken.
+const COOKIE: &str = "the cookie that goes with it did not come back: where Superset sets SESSION_COOKIE_SECURE, write https:// into \
+    [superset] url; a proxy before it must let cookies and the Host header pass";
+/// About a token that does not arrive as it was given.
+const HEADER: &str = "a proxy before Superset must let the Authorization header pass, and if there are several Supersets, they must \
+    have one SECRET_KEY";
+/// About a token that is out of date when it is new.
+const CLOCKS: &str = "is JWT_ACCESS_TOKEN_EXPIRES of Superset too short, or do the clocks of several Supersets differ?";
+/// About tokens that Superset makes and does not take.
+const PYJWT: &str = "PyJWT from 2.10 on refuses the tokens that this Superset makes: set JWT_VERIFY_SUB = False in its \
+    superset_config.py, or install PyJWT 2.9 there; then start it again";
+/// About a connection that is needed.
+const DATASETS: &str = "in Superset, move these datasets to another connection or delete them, also those that this user does not see; \
+    then run this again";
+/// About what is needed for alerts.
+const ALERTS: &str = "in Superset, delete those alerts or reports; then run this again";
 
 /// Why a chart has no data.
 #[derive(Debug)]
@@ -49,25 +66,17 @@ struct QueryResult {
 
 /// The rows that a chart's query brought.
 pub fn rows(reply: &Reply, user: &str) -> Result<u64, Trouble> {
-    if matches!(reply.status, 401 | 403) {
-        return Err(Trouble::Other(refused(reply, user)));
-    }
     if reply.is_success() {
         let data = reply.json::<ChartData>().map_err(Trouble::Other)?;
         return Ok(data.result.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum());
     }
-    Err(trouble(reply))
-}
-
-/// Whether an answer that is no success may be of something before Superset.
-fn is_elsewhere(status: u16) -> bool {
-    matches!(status, 300..=399 | 404 | 405 | 429 | 502..=504)
+    Err(match reply.status {
+        400 | 500 => trouble(reply),
+        _ => Trouble::Other(refusal(reply, user)),
+    })
 }
 
 fn trouble(reply: &Reply) -> Trouble {
-    if is_elsewhere(reply.status) {
-        return Trouble::Other(reply.error());
-    }
     let said = said(reply);
     // Druid's own refusals are pages of HTML that Superset quotes whole: the sign is not in the first line.
     let all = String::from_utf8_lossy(&reply.body);
@@ -105,14 +114,47 @@ pub fn login(reply: &Reply, user: &str) -> Error {
             Error::new(Kind::Unreachable, format!("{}: what answers there is not Superset ({})", reply.request, reply.status))
                 .hint("[superset] url is the address of Superset's start page")
         }
-        500 => reply.error().hint("Superset runs but cannot log anyone in; its own log says why"),
-        _ => reply.error(),
+        500 => refusal(reply, user).hint("Superset runs but cannot log anyone in; its own log says why"),
+        _ => refusal(reply, user),
     }
 }
 
-/// A request that the user may not make.
-pub fn refused(reply: &Reply, user: &str) -> Error {
-    Error::new(Kind::Refused, format!("{}: Superset refuses this to user `{user}` ({})", reply.request, said(reply))).hint(ROLE)
+/// What an answer that is no success means.
+pub fn refusal(reply: &Reply, user: &str) -> Error {
+    let said = said(reply);
+    let says = |sign: &str| said.contains(sign);
+    let no_user = format!("Superset refuses this to user `{user}`");
+    let (kind, what, hint) = match reply.status {
+        // What is said in JSON is refused with 400, all else is sent to the login.
+        302 | 400 if is_login(reply) || says("CSRF") => {
+            (Kind::Failed, "Superset does not take the CSRF token that it gave", COOKIE)
+        }
+        400 => (Kind::Failed, "Superset does not take this", OTHER_RELEASE),
+        401 if says("Missing") && is_of_token(reply) => (Kind::Refused, "the token of the login did not arrive", HEADER),
+        401 if is_of_token(reply) => (Kind::Refused, "Superset does not take the token that it gave", CLOCKS),
+        401 | 403 => (Kind::Refused, no_user.as_str(), ROLE),
+        404 if says("Not found") => {
+            (Kind::Failed, "Superset no longer has this", "somebody deleted it meanwhile: run this again")
+        }
+        422 if says("Subject must be a string") => (Kind::Failed, "the installation of Superset is broken", PYJWT),
+        422 if is_of_token(reply) => (Kind::Failed, "Superset does not take the token that it gave", HEADER),
+        422 if says("datasets attached") => (Kind::Failed, "Superset keeps a connection that datasets need", DATASETS),
+        422 if says("alerts or reports") => (Kind::Failed, "Superset keeps what alerts or reports need", ALERTS),
+        422 => (Kind::Failed, "Superset finds this invalid", OTHER_RELEASE),
+        500 => (Kind::Failed, "Superset failed", "Superset's own log says why"),
+        _ => return reply.error(),
+    };
+    Error::new(kind, format!("{}: {what} ({}): {said}", reply.request, reply.status)).hint(hint)
+}
+
+/// Whether Superset sends to its login page.
+fn is_login(reply: &Reply) -> bool {
+    reply.location().is_some_and(|target| target.contains("/login/"))
+}
+
+/// Whether the token is at fault: only of that Superset speaks in this form.
+fn is_of_token(reply: &Reply) -> bool {
+    serde_json::from_slice::<Value>(&reply.body).is_ok_and(|body| body["msg"].is_string())
 }
 
 /// A user that may not write objects of a kind; Superset's import answers such a user "for an unknown reason".
@@ -121,15 +163,17 @@ pub fn may_not_write(kind: ids::Kind, user: &str) -> Error {
 }
 
 /// An import that did not succeed.
-pub fn import(reply: &Reply, address: &Address) -> Error {
-    if is_elsewhere(reply.status) {
-        return reply.error();
-    }
+pub fn import(reply: &Reply, address: &Address, user: &str) -> Error {
+    let hint = match reply.status {
+        422 if !is_of_token(reply) => OTHER_RELEASE,
+        500 => {
+            "Superset's own log says why; if another import ran at the same time, run this again, which repairs what is half done"
+        }
+        _ => return refusal(reply, user),
+    };
     let said = address.scrub(&said(reply));
-    let what = format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status);
-    Error::new(Kind::Failed, what).hint(
-        "Superset's own log says why; if another import ran at the same time, run this again, which repairs what is half done",
-    )
+    Error::new(Kind::Failed, format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status))
+        .hint(hint)
 }
 
 /// What Superset says, out of the several forms in which it does.
@@ -138,9 +182,9 @@ fn said(reply: &Reply) -> String {
     let errors = body["errors"].as_array().into_iter().flatten();
     let mut messages: Vec<String> = errors.map(|error| worded(&error["message"], &error["extra"])).collect();
     messages.extend(
-        [&body["message"], &body["msg"]].iter().filter(|message| !message.is_null()).map(|one| worded(one, &Value::Null)),
+        ["message", "msg", "error"].iter().find(|key| !body[**key].is_null()).map(|key| worded(&body[*key], &Value::Null)),
     );
-    if messages.is_empty() { reply.excerpt() } else { messages.join("; ") }
+    if messages.is_empty() { reply.excerpt() } else { excerpt(&messages.join("; ")) }
 }
 
 fn worded(message: &Value, extra: &Value) -> String {
@@ -178,6 +222,82 @@ mod tests {
         assert_eq!(login(&reply(404, r#"{"error_code": 404}"#), "admin").kind, Kind::Unreachable);
         assert_eq!(login(&reply(302, ""), "admin").kind, Kind::Unreachable);
         assert_eq!(login(&reply(500, "{}"), "admin").kind, Kind::Failed);
+    }
+
+    /// What Superset 6.1 answers, and what is told of it: words of the message and of the hint.
+    #[test]
+    fn each_refusal_has_a_message_and_a_hint_of_its_own() {
+        let cases = [
+            (
+                400,
+                r#"{"message": {"zzz": ["Unknown field."]}}"#,
+                ["does not take this (400): {\"zzz\":[\"Unknown field.\"]}", "release"],
+            ),
+            (400, r#"{"message": "Filter column: nope not allowed to filter"}"#, ["Filter column: nope", "release"]),
+            (
+                400,
+                r#"{"errors": [{"message": "400 Bad Request: The CSRF session token is missing.", "error_type": "GENERIC_BACKEND_ERROR"}]}"#,
+                ["CSRF token that it gave", "SESSION_COOKIE_SECURE"],
+            ),
+            (401, r#"{"msg": "Missing Authorization Header"}"#, ["did not arrive", "Authorization header"]),
+            (401, r#"{"msg": "Missing 'Bearer' type in 'Authorization' header."}"#, ["did not arrive", "Authorization header"]),
+            (401, r#"{"msg": "Token has expired"}"#, ["the token that it gave", "JWT_ACCESS_TOKEN_EXPIRES"]),
+            (403, r#"{"message": "Forbidden"}"#, ["refuses this to user `admin` (403)", "Admin"]),
+            (404, r#"{"message": "Not found"}"#, ["no longer has this", "run this again"]),
+            (422, r#"{"msg": "Not enough segments"}"#, ["the token that it gave (422): Not enough segments", "SECRET_KEY"]),
+            (422, r#"{"msg": "Signature verification failed"}"#, ["the token that it gave", "SECRET_KEY"]),
+            (422, r#"{"msg": "Subject must be a string"}"#, ["installation of Superset is broken", "PyJWT"]),
+            (
+                422,
+                r#"{"message": "Cannot delete a database that has datasets attached"}"#,
+                ["connection that datasets need", "delete them"],
+            ),
+            (
+                422,
+                r#"{"message": "There are associated alerts or reports: weekly"}"#,
+                ["alerts or reports: weekly", "delete those"],
+            ),
+            (422, r#"{"message": {"slug": ["Must be unique"]}}"#, ["invalid (422): {\"slug\"", "release"]),
+            (
+                500,
+                r#"{"error": "(builtins.ValueError) bytes is not a 16-char string\n[SQL: SELECT"}"#,
+                ["(500): (builtins.ValueError)", "log"],
+            ),
+            (500, r#"{"message": "Fatal error"}"#, ["Fatal error", "log"]),
+            (502, "<html><head><title>502 Bad Gateway</title></head></html>", ["the page `502 Bad Gateway`", "later"]),
+        ];
+        for (status, body, words) in cases {
+            let error = refusal(&reply(status, body), "admin");
+            assert!(error.message.contains(words[0]), "{error}");
+            assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(words[1])), "{error}");
+        }
+    }
+
+    /// In JSON only is a CSRF token refused with 400; an import is a form, and a removal has no body.
+    #[test]
+    fn a_csrf_token_that_is_not_taken_is_told_from_another_redirect() {
+        let redirect = |target: &'static str| {
+            let mut reply = reply(302, "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>");
+            reply.headers.insert("location", target.parse().unwrap());
+            refusal(&reply, "admin")
+        };
+        let error = redirect("/login/?next=%2Fapi%2Fv1%2Fchart%2F999999");
+        assert!(error.message.contains("CSRF") && error.to_string().contains("SESSION_COOKIE_SECURE"), "{error}");
+        assert!(redirect("https://s/").message.contains("redirects to https://s/"));
+    }
+
+    #[test]
+    fn an_import_that_is_invalid_is_told_from_one_that_failed() {
+        let config = crate::superset::testing::sales();
+        let told = |status, body: &str| import(&reply(status, body), &Address::of(&config).unwrap(), "admin").to_string();
+        let invalid = told(422, r#"{"errors": [{"message": "Not a ZIP file", "extra": {"issue_codes": []}}]}"#);
+        assert!(
+            invalid.contains("did not import the dashboard (422): Not a ZIP file") && invalid.contains("release"),
+            "{invalid}"
+        );
+        let failed = told(500, r#"{"errors": [{"message": "Import failed for an unknown reason", "extra": {}}]}"#);
+        assert!(failed.contains("unknown reason") && failed.contains("another import"), "{failed}");
+        assert!(told(422, r#"{"msg": "Not enough segments"}"#).contains("token"));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Session {
 
     /// The reply, if it is a success.
     pub fn check(&self, reply: Reply) -> Result<Reply> {
-        if matches!(reply.status, 401 | 403) { Err(failure::refused(&reply, &self.user)) } else { reply.success() }
+        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, &self.user)) }
     }
 }
 

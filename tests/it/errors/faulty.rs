@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What is said in the body of every answer that is no success, in the words of all three servers.
-const SAID: &str = r#"{"error_code": 40401, "message": "said so", "error": "said so"}"#;
+/// What is said in the body of every answer that is no success, in the words of all three servers. What follows would clear a
+/// terminal.
+const SAID: &str = r#"{"error_code": 40401, "message": "said so\u001b[2J", "error": "said so\u001b[2J"}"#;
 const MEGABYTE: &[u8] = &[b'x'; 1_000_000];
 
 /// A wrong way to answer.
