@@ -12,6 +12,8 @@ use crate::http::{OTHER_RELEASE, Reply, excerpt};
 const ROLE: &str =
     "its role must be allowed to read and write databases, datasets, charts and dashboards and to import assets: Admin is";
 
+/// What to do where Superset says no more.
+const LOG: &str = "Superset's own log says why";
 /// What to do about a CSRF token that is not taken.
 const COOKIE: &str = "the cookie that goes with it did not come back: where Superset sets SESSION_COOKIE_SECURE, write https:// into \
     [superset] url; a proxy before it must let cookies and the Host header pass";
@@ -140,8 +142,8 @@ pub fn refusal(reply: &Reply, user: &str) -> Error {
         422 if is_of_token(reply) => (Kind::Failed, "Superset does not take the token that it gave", HEADER),
         422 if says("datasets attached") => (Kind::Failed, "Superset keeps a connection that datasets need", DATASETS),
         422 if says("alerts or reports") => (Kind::Failed, "Superset keeps what alerts or reports need", ALERTS),
-        422 => (Kind::Failed, "Superset finds this invalid", OTHER_RELEASE),
-        500 => (Kind::Failed, "Superset failed", "Superset's own log says why"),
+        422 => (Kind::Failed, "Superset does not do this", LOG),
+        500 => (Kind::Failed, "Superset failed", LOG),
         _ => return reply.error(),
     };
     Error::new(kind, format!("{}: {what} ({}): {said}", reply.request, reply.status)).hint(hint)
@@ -257,7 +259,7 @@ mod tests {
                 r#"{"message": "There are associated alerts or reports: weekly"}"#,
                 ["alerts or reports: weekly", "delete those"],
             ),
-            (422, r#"{"message": {"slug": ["Must be unique"]}}"#, ["invalid (422): {\"slug\"", "release"]),
+            (422, r#"{"message": "Charts could not be deleted."}"#, ["does not do this (422): Charts", "log"]),
             (
                 500,
                 r#"{"error": "(builtins.ValueError) bytes is not a 16-char string\n[SQL: SELECT"}"#,
