@@ -293,9 +293,11 @@ pub fn path(segments: &[&str], query: &[(&str, &str)]) -> String {
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
+    // Servlets cut off what follows a ';'; the URL standard does not escape it.
+    let path = url.path().replace(';', "%3B");
     match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().into(),
+        Some(query) => format!("{path}?{query}"),
+        None => path,
     }
 }
 
@@ -310,4 +312,15 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let until = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default();
     text.parse().map(Duration::from_secs).ok().or_else(|| httpdate::parse_http_date(text).map(until).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_path_is_escaped() {
+        assert_eq!(path(&["supervisor", "a b/c?d;e"], &[("x", "y&z")]), "/supervisor/a%20b%2Fc%3Fd%3Be?x=y%26z");
+        assert_eq!(escaped("a/b"), "a%2Fb");
+    }
 }
