@@ -1,6 +1,7 @@
 //! What a setup command replaces or removes is kept in a file first, from which `pipeline restore` puts it back.
 //!
-//! The files are in `$XDG_STATE_HOME/pipeline/NAME` (`~/.local/state/pipeline/NAME`), readable by their owner only, and hold no secrets.
+//! The files are in `$XDG_STATE_HOME/pipeline/NAME` (`~/.local/state/pipeline/NAME`), readable by their owner only, and hold no secrets:
+//! of Druid's objects [`hide_secrets`](crate::config::hide_secrets) leaves none, and Superset hides its own in what it exports.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::hide_secrets;
 use crate::error::{Error, Kind, Result};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
-/// What stands in place of a secret.
-pub const HIDDEN: &str = "***";
 
 /// What was there before a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ impl Backup {
         if objects.is_empty() {
             return Ok(None);
         }
-        objects.iter_mut().for_each(hide_secrets);
+        objects.iter_mut().for_each(|object| hide_secrets("", object));
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         Self::new(pipeline, system, now, objects).write().map(Some)
     }
@@ -112,30 +112,8 @@ fn file_name(name: &str) -> String {
     name.bytes().take(60).map(escaped).collect()
 }
 
-/// Replaces what looks like a secret, by the name of its setting, anywhere inside a value.
-pub fn hide_secrets(value: &mut Value) {
-    const SECRET: [&str; 5] = ["password", "secret", "jaas", "credential", "token"];
-    match value {
-        Value::Object(map) => {
-            for (name, inner) in map {
-                let lower = name.to_lowercase();
-                let is_secret = SECRET.iter().any(|word| lower.contains(word)) || lower.contains("basic.auth.user.info");
-                match inner {
-                    Value::String(text) if is_secret && !text.is_empty() => HIDDEN.clone_into(text),
-                    // Druid takes passwords as objects too: {"type": "default", "password": "..."}.
-                    other => hide_secrets(other),
-                }
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(hide_secrets),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -143,15 +121,5 @@ mod tests {
         assert_eq!(file_name("kafka-101"), "kafka-101");
         assert_eq!(file_name("../a b"), "%2E%2E%2Fa%20b");
         assert!(file_name(&"ä".repeat(300)).len() < 255);
-    }
-
-    #[test]
-    fn secrets_are_hidden_wherever_they_are() {
-        let mut spec = json!({"consumerProperties": {"bootstrap.servers": "k:9092", "sasl.jaas.config": "x", "ssl.key.password": {"type": "default", "password": "y"}}, "list": [{"secretKey": "z"}]});
-        hide_secrets(&mut spec);
-        assert_eq!(
-            spec,
-            json!({"consumerProperties": {"bootstrap.servers": "k:9092", "sasl.jaas.config": HIDDEN, "ssl.key.password": {"type": "default", "password": HIDDEN}}, "list": [{"secretKey": HIDDEN}]})
-        );
     }
 }

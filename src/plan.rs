@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::config::hide_secrets;
 
 /// How much of a value the text shows. JSON has it whole.
 const SHOWN: usize = 60;
@@ -28,8 +29,8 @@ pub enum Action {
     },
 }
 
-/// A setting that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A setting that differs. Its values may be secrets, of which [`Change::told`] leaves none.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// Its path in the words of the server's documentation.
     pub setting: String,
@@ -39,9 +40,26 @@ pub struct Change {
     pub new: Value,
 }
 
+impl Change {
+    /// The same without secrets: what a person may read.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        let mut told = self.clone();
+        hide_secrets(&self.setting, &mut told.old);
+        hide_secrets(&self.setting, &mut told.new);
+        told
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { setting, old, new } = self.told();
+        json!({ "setting": setting, "old": old, "new": new })
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} -> {}", self.setting, shown(&self.old), shown(&self.new))
+        let Self { setting, old, new } = self.told();
+        write!(f, "{setting}: {} -> {}", shown(&old), shown(&new))
     }
 }
 
@@ -129,7 +147,7 @@ impl Step {
             "kind": self.kind,
             "name": self.name,
             "action": word(&self.action, "create", "change", "remove"),
-            "changes": self.changes(),
+            "changes": self.changes().iter().map(Change::to_json).collect::<Vec<_>>(),
             "maker": maker,
             "effect": self.effect,
         })
@@ -213,6 +231,20 @@ mod tests {
         let value = plan().to_json();
         assert_eq!(value["steps"][0]["changes"][0], json!({"setting": "ioConfig.taskCount", "old": 1, "new": 2}));
         assert_eq!((&value["steps"][2]["maker"], &value["not_ours"]), (&json!("made by hand"), &json!(1)));
+    }
+
+    #[test]
+    fn no_secret_is_told() {
+        let change = |setting: &str, old| Change { setting: setting.into(), old, new: Value::Null };
+        let changes = vec![
+            change("ioConfig.inputFormat.avroBytesDecoder.url", json!("http://me:canary@r:8081")),
+            change("ioConfig.consumerProperties.sasl.jaas.config", json!("canary")),
+            change("ioConfig.inputFormat.avroBytesDecoder", json!({"headers": {"Authorization": "canary"}})),
+        ];
+        let steps = vec![Step { kind: "supervisor", name: "S".into(), action: Action::Change(changes), effect: None }];
+        let plan = Plan { steps };
+        let told = format!("{}{}", Told { plan: &plan, done: false }, plan.to_json());
+        assert!(!told.contains("canary") && told.contains("me:***@r:8081"), "{told}");
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl<'a> Desk<'a> {
         }
         let found = Found::look(&self.druid, name).await?;
         if let Action::Change(left) = diff::action(&work.json, &found, false) {
-            for Change { setting, old, new } in left {
+            for Change { setting, old, new } in left.iter().map(Change::told) {
                 let (old, new) = (plan::shown(&old), plan::shown(&new));
                 note!("{name}: Druid made {old} of {setting} = {new}; write it so, or each run sets it again");
             }

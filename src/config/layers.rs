@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::Secret;
+use super::secret::{Secret, is_secret};
 use super::types::Config;
 use crate::error::{Error, Kind, Result};
 
@@ -66,7 +66,7 @@ impl Override {
 
 /// A command line is there for every user of the machine to read.
 fn refuse_secret(flag: &str, key: &str, path: &str) -> Result<()> {
-    if !["password", "secret", "key.pem"].iter().any(|word| key.ends_with(word)) {
+    if !is_secret(key) {
         return Ok(());
     }
     Err(Error::new(Kind::Usage, format!("{flag} {key}=...: every user of this machine can read a command line"))
@@ -255,5 +255,8 @@ mod tests {
         assert!(Override::from_property("sasl.password_file=x").is_ok());
         assert!(Override::from_flag("kafka.properties.sasl.oauthbearer.client.secret=x").is_err());
         assert!(Override::from_property("ssl.key.pem=x").is_err());
+        assert!(Override::from_property("sasl.oauthbearer.assertion.private.key.passphrase=x").is_err());
+        assert!(Override::from_property("sasl.oauthbearer.token.endpoint.url=https://x").is_ok());
+        assert!(Override::from_property("sasl.oauthbearer.assertion.private.key.file=x").is_ok());
     }
 }

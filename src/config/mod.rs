@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub use layers::{Override, env_name};
 pub use origins::{Origin, Setting};
 pub use schema::schema;
-pub use secret::{Secret, is_secret};
+pub use secret::{HIDDEN, Secret, hide_secrets, seen};
 pub use types::*;
 pub use units::{Instant, Millis};
 

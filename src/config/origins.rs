@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     const FILE: &str = "name = \"x\"\n[druid]\nurl = \"http://a\"\npassword = \"canary\"\n[kafka.properties]\n\"sasl.password\" = \"canary\"\n\
-        \"debug\" = \"broker\"\n[[datasource]]\nname = \"D\"\ntopic = \"T\"\ntime = \"t\"\n";
+        \"debug\" = \"broker\"\n\"sasl.oauthbearer.token.endpoint.url\" = \"https://me:canary@idp/t\"\n[[datasource]]\nname = \"D\"\ntopic = \"T\"\ntime = \"t\"\n";
 
     fn told(overrides: &[Override]) -> Vec<String> {
         let config = layers::merge(Path::new("p.toml"), FILE, overrides).unwrap();
@@ -164,11 +164,12 @@ mod tests {
             "kafka.bootstrap_servers = \"flag:1\" (--set kafka.bootstrap_servers)",
             "kafka.properties.debug = \"broker\" (p.toml, line 7)",
             "kafka.properties.sasl.password = \"***\" (p.toml, line 6)",
+            "kafka.properties.sasl.oauthbearer.token.endpoint.url = \"https://me:***@idp/t\" (p.toml, line 8)",
             "registry.url = \"http://env\" (environment variable PIPELINE_REGISTRY_URL)",
             "registry.username = null (default)",
             "druid.password = \"***\" (p.toml, line 4)",
             "superset.password = \"***\" (environment variable PIPELINE_SUPERSET_PASSWORD)",
-            "datasource[0].name = \"D\" (p.toml, line 9)",
+            "datasource[0].name = \"D\" (p.toml, line 10)",
             "datasource[0].task_count = 1 (default)",
             "datasource[0].task_duration = \"10m\" (default)",
         ] {

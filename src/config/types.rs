@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Secret;
-use super::secret::{self, HIDDEN};
+use super::secret;
 use super::units::Millis;
 
 /// A whole pipeline file.
@@ -64,12 +64,9 @@ impl Default for Kafka {
     }
 }
 
-/// Of properties whose names say that they are secrets, the values are left out.
+/// Of each property what may be seen.
 fn properties<S: Serializer>(properties: &BTreeMap<String, Property>, serializer: S) -> Result<S::Ok, S::Error> {
-    let seen = |(name, value): (&String, &Property)| {
-        let value = if secret::is_secret(name) { HIDDEN } else { value.0.expose() };
-        (name.clone(), value.to_owned())
-    };
+    let seen = |(name, value): (&String, &Property)| (name.clone(), secret::seen(name, value.0.expose()));
     serializer.collect_map(properties.iter().map(seen))
 }
 

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::found::Found;
 use super::{Druid, diff, replace, retention, spec};
-use crate::backup::{Backup, HIDDEN};
-use crate::config::Config;
+use crate::backup::Backup;
+use crate::config::{Config, HIDDEN};
 use crate::error::{Error, Kind, Result};
 
 /// Copies of a spec's parts that Druid gives back beside it, for the sake of old clients.
@@ -119,7 +119,7 @@ fn object(kept: &Value) -> Result<Object<'_>> {
 /// The first setting whose value was hidden.
 fn hidden(value: &Value, path: String) -> Option<String> {
     match value {
-        Value::String(text) => (text == HIDDEN).then_some(path),
+        Value::String(text) => text.contains(HIDDEN).then_some(path),
         Value::Array(list) => list.iter().enumerate().find_map(|(at, inner)| hidden(inner, format!("{path}[{at}]"))),
         Value::Object(map) => map.iter().find_map(|(name, inner)| {
             let dot = if path.is_empty() { "" } else { "." };
@@ -132,7 +132,7 @@ fn hidden(value: &Value, path: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backup::hide_secrets;
+    use crate::config::hide_secrets;
 
     #[test]
     fn a_supervisor_is_kept_without_druid_s_copies() {
@@ -147,7 +147,7 @@ mod tests {
             rules("S", &retention::Found { rules: vec![json!({"type": "dropForever"})], owner: None }),
             supervisor("S", &json!({"spec": {"ioConfig": {"consumerProperties": {"sasl.jaas.config": "canary"}}}})),
         ];
-        kept.iter_mut().for_each(hide_secrets);
+        kept.iter_mut().for_each(|object| hide_secrets("", object));
         let backup = Backup::new("p", "druid", "2026-01-01T00:00:00Z".into(), kept);
         let mut config = crate::config::load(None, &[]).unwrap();
         config.druid.url = "http://127.0.0.1:1".into();

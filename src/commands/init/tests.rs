@@ -192,7 +192,7 @@ fn names_that_would_meet_are_told_apart() {
 #[test]
 fn connections_are_written_without_their_secrets() {
     let folder = std::env::temp_dir().join(format!("pipeline-init-secrets-{}", std::process::id()));
-    std::fs::write(&folder, "[kafka]\nbootstrap_servers = \"a\\\"b:1\"\n[kafka.properties]\n\"sasl.username\" = \"me\"\n\"sasl.password\" = \"canary\"\n")
+    std::fs::write(&folder, "[kafka]\nbootstrap_servers = \"a\\\"b:1\"\n[kafka.properties]\n\"sasl.username\" = \"me\"\n\"sasl.password\" = \"canary\"\n\"sasl.oauthbearer.token.endpoint.url\" = \"https://me:canary@idp\"\n")
         .unwrap();
     let password = Override::from_env("PIPELINE_DRUID_PASSWORD", "canary").unwrap();
     let connections = config::connections(Some(&folder), &[password]).unwrap();

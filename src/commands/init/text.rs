@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use toml::Value;
 
 use super::proposal::{Measure, Proposal};
-use crate::config::{self, Config, Function, Millis, column_name, is_secret};
+use crate::config::{self, Config, Function, Millis, column_name, seen};
 
 /// The widest comment.
 const WIDTH: usize = 120;
@@ -86,10 +86,11 @@ impl File {
         self.connection(&table);
         let mut table = Connection::new("kafka.properties");
         for (name, value) in &config.kafka.properties {
-            if is_secret(name) {
-                table.secret(name, "kafka.properties");
+            let value = value.0.expose();
+            if seen(name, value) == value {
+                table.text(name, value, "");
             } else {
-                table.text(name, value.0.expose(), "");
+                table.secret(name, "kafka.properties");
             }
         }
         self.connection(&table);
@@ -266,7 +267,8 @@ impl Connection {
     fn secret(&mut self, key: &str, table: &str) {
         let variable = config::env_name(&format!("{table}.{key}"));
         let key = quoted(&format!("{key}_file"));
-        self.lines.push(format!("# give the secret by the environment variable {variable}, or with {key} = \"PATH\""));
+        self.lines.push(format!("# give the secret by the environment variable {variable},"));
+        self.lines.push(format!("# or with {key} = \"PATH\""));
     }
 }
 
