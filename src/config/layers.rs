@@ -126,12 +126,8 @@ fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
         at = subtable(at, "properties", one)?;
         key = property;
     }
-    // A password given from outside replaces either form in the file.
-    match key {
-        "password" => drop(at.remove("password_file")),
-        "password_file" => drop(at.remove("password")),
-        _ => {}
-    }
+    // `password` replaces `password_file`, and the other way round: else the file's would be beside what is given.
+    at.remove(&key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), str::to_owned));
     at.insert(key.into(), toml::Value::String(absolute(key, one.value.expose())));
     Ok(())
 }
@@ -258,5 +254,19 @@ mod tests {
         assert!(Override::from_property("sasl.oauthbearer.assertion.private.key.passphrase=x").is_err());
         assert!(Override::from_property("sasl.oauthbearer.token.endpoint.url=https://x").is_ok());
         assert!(Override::from_property("sasl.oauthbearer.assertion.private.key.file=x").is_ok());
+    }
+
+    #[test]
+    fn what_is_given_from_outside_replaces_either_form_in_the_file() {
+        let file = "name = \"x\"\n[druid]\npassword = \"file\"\n[kafka.properties]\n\"sasl.password_file\" = \"no/such\"\n";
+        let given = |name, value| Override::from_env(name, value).unwrap();
+        let overrides =
+            [given("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD", "env"), given("PIPELINE_DRUID_PASSWORD_FILE", "/dev/null")];
+        let config = merge(Path::new("p.toml"), file, &overrides).unwrap();
+        let properties: Vec<&str> = config.kafka.properties.keys().map(String::as_str).collect();
+        assert_eq!((properties, config.druid.password), (vec!["sasl.password"], None));
+        let flag = Override::from_property("sasl.password_file=flag").unwrap();
+        let config = merge(Path::new("p.toml"), file, &[overrides[0].clone(), flag]).unwrap();
+        assert_eq!(config.kafka.properties.keys().collect::<Vec<_>>(), ["sasl.password_file"]);
     }
 }

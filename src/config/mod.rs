@@ -121,14 +121,20 @@ fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
     }
     let properties = std::mem::take(&mut config.kafka.properties);
     for (name, value) in properties {
-        let entry = match name.strip_suffix("_file") {
+        let (name, value) = match name.strip_suffix("_file") {
             Some(property) => {
                 let file = folder.join(value.0.expose());
                 (property.to_owned(), Property(read_secret(&file, &format!("[kafka.properties] {name}"))?))
             }
             None => (name, value),
         };
-        config.kafka.properties.insert(entry.0, entry.1);
+        // In order, `x` comes before `x_file`.
+        if config.kafka.properties.contains_key(&name) {
+            return Err(
+                Error::new(Kind::Config, format!("[kafka.properties] has both `{name}` and `{name}_file`")).hint("keep one")
+            );
+        }
+        config.kafka.properties.insert(name, value);
     }
     Ok(())
 }
@@ -258,6 +264,19 @@ mod tests {
         assert_eq!(config.druid.password.as_ref().unwrap().expose(), "canary");
         assert_eq!(config.kafka.properties["sasl.password"].0.expose(), "canary");
         assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_property_is_given_in_one_form_only() {
+        let file = std::env::temp_dir().join(format!("pipeline-both-forms-{}", std::process::id()));
+        std::fs::write(
+            &file,
+            "name = \"x\"\n[kafka.properties]\n\"sasl.password\" = \"a\"\n\"sasl.password_file\" = \"/dev/null\"\n",
+        )
+        .unwrap();
+        let error = load(Some(&file), &[]).unwrap_err();
+        std::fs::remove_file(&file).unwrap();
+        assert!(error.message.contains("both `sasl.password` and `sasl.password_file`"), "{error}");
     }
 
     #[test]
