@@ -161,10 +161,10 @@ fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {
     topic_name(&place, &aggregate.dead_letter_topic())?;
     topic_settings(&place, None, aggregate.replication_factor, aggregate.retention)?;
     let source = config.source(Some(&aggregate.source)).map_err(|error| error.while_doing(&place))?;
-    let topics = [&aggregate.sink, &aggregate.source, &aggregate.dead_letter_topic()];
-    if topics.iter().collect::<HashSet<_>>().len() < topics.len() {
-        return Err(wrong(&place, "source, sink and dead letters must be three different topics"));
+    if aggregate.sink == aggregate.source {
+        return Err(wrong(&place, "source and sink must be two different topics"));
     }
+    dead_letters(config, &place, aggregate)?;
     if aggregate.window <= Millis(0) || aggregate.offset >= aggregate.window {
         return Err(wrong(&place, "`window` must be longer than zero and than `offset`"));
     }
@@ -191,6 +191,18 @@ fn aggregate(config: &Config, aggregate: &Aggregate) -> Result<()> {
         has_field(&place, measure)?;
     }
     late(&place, aggregate)
+}
+
+/// A dead letter is no event and no row: it must not get among those of any source or aggregate.
+fn dead_letters(config: &Config, place: &str, aggregate: &Aggregate) -> Result<()> {
+    let topic = aggregate.dead_letter_topic();
+    let sources = config.sources.iter().map(|source| ("source", &source.topic));
+    let sinks = config.aggregates.iter().map(|aggregate| ("aggregate", &aggregate.sink));
+    match sources.chain(sinks).find(|(_, taken)| **taken == topic) {
+        Some((table, _)) => Err(wrong(place, format!("dead letters would go to `{topic}`, the topic of a [[{table}]]"))
+            .hint("name another topic with `dead_letters`")),
+        None => Ok(()),
+    }
 }
 
 /// What came late is only then the rest of a result if results can be added up.

@@ -207,7 +207,7 @@ fn connections_are_written_without_their_secrets() {
 
 #[test]
 fn every_topic_name_gives_a_file_that_is_accepted() {
-    for topic in ["a", ".a.b", "a-b", "A_b", "-", "_._", "9", &"x".repeat(235)] {
+    for topic in ["a", ".a.b", "a-b", "A_b", "-", "_._", "9", "-9", "0123456789abcdef-0123456789ABCDEF", &"x".repeat(235)] {
         let proposal = propose(topic, &values_of(SALES), &sales(300), None).unwrap();
         accepted(&proposal, SALES, &connections());
     }

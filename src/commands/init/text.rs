@@ -304,7 +304,7 @@ impl Proposal {
 
     fn slug(&self) -> String {
         let dashed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        self.stem().chars().map(dashed).collect()
+        self.title("dashboard").chars().map(dashed).collect()
     }
 
     /// The measure that the charts draw: a sum, if Druid has a column for one.

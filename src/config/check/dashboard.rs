@@ -58,7 +58,15 @@ pub fn dashboard(config: &Config, dashboard: &Dashboard) -> Result<()> {
     if dashboard.refresh != Millis(0) {
         whole_seconds(&place, "refresh", dashboard.refresh)?;
     }
+    if dashboard.rows.is_empty() {
+        return Err(
+            wrong(&place, "`rows` is empty, so it shows no chart").hint("put one chart at least on it, or leave [dashboard] out")
+        );
+    }
     for row in &dashboard.rows {
+        if row.is_empty() {
+            return Err(wrong(&place, "a row of `rows` is empty").hint("leave it out"));
+        }
         if let Some(cell) = row.iter().find(|cell| config.chart(&cell.chart).is_none()) {
             return Err(wrong(&place, format!("there is no chart `{}`", shown(&cell.chart))));
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use toml::Value;
 
-use super::super::types::{Datasource, Function, Rollup, Segment, column_name};
+use super::super::types::{Datasource, Function, Measure, Rollup, Segment, column_name};
 use super::super::units::Millis;
 use super::names::{self, shown, topic_name};
 use super::{at_least_one, has_field, whole_seconds, wrong};
@@ -25,6 +25,7 @@ pub fn check(datasource: &Datasource) -> Result<()> {
         return Err(wrong(&place, "`columns` is empty").hint("leave it out for all columns, or name one at least"));
     }
     columns(&place, datasource)?;
+    told_apart_or_added_up(&place, datasource)?;
     let is_plain = |value: &Value| value.is_str() || value.is_integer() || value.is_float() || value.is_bool();
     if let Some((key, _)) = datasource.tuning.iter().find(|(_, value)| !is_plain(value)) {
         return Err(wrong(&place, format!("tuning `{}` is not a string, a number or a boolean", shown(key))));
@@ -52,6 +53,20 @@ fn columns(place: &str, datasource: &Datasource) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Rows are either told apart by a field or added up over it.
+fn told_apart_or_added_up(place: &str, datasource: &Datasource) -> Result<()> {
+    let columns: HashSet<&String> = datasource.columns.iter().flatten().collect();
+    let mut measures = datasource.rollup.iter().flat_map(|rollup| &rollup.measures);
+    match measures.find(|measure| measure.field.as_ref().is_some_and(|field| columns.contains(field))) {
+        Some(Measure { name, field, .. }) => {
+            let field = shown(field.as_deref().unwrap_or_default());
+            Err(wrong(place, format!("field `{field}` is in `columns` and measured as `{}`", shown(name)))
+                .hint("rows are told apart by their columns and added up over what is measured: take it out of one of the two"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn rollup(place: &str, rollup: &Rollup, segment: Segment) -> Result<()> {

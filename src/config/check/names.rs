@@ -29,7 +29,25 @@ pub fn slug(place: &str, slug: &str) -> Result<()> {
     if slug.is_empty() || !slug.chars().all(slug_character) {
         return Err(wrong(place, format!("slug `{}` is more than lower-case letters, digits and '-'", shown(slug))));
     }
+    if is_number(slug) || is_uuid(slug) {
+        return Err(wrong(
+            place,
+            format!("slug `{}` is what Superset takes for a number or a UUID, and not for a slug", shown(slug)),
+        )
+        .hint("put a word into it, for example `dashboard-2024`"));
+    }
     plain(place, "slug", slug, SUPERSET_SLUG)
+}
+
+fn is_number(slug: &str) -> bool {
+    let digits = slug.strip_prefix('-').unwrap_or(slug);
+    !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Python, in which Superset is written, does not ask where a UUID's dashes are.
+fn is_uuid(slug: &str) -> bool {
+    let mut digits = slug.chars().filter(|c| *c != '-');
+    digits.clone().count() == 32 && digits.all(|c| c.is_ascii_hexdigit())
 }
 
 /// A column of a datasource.

@@ -70,9 +70,31 @@ fn topics() {
         ("aggregate.0.measure.0.name", "'sales 1'", "not a name of an Avro field"),
         ("aggregate.0.measure.0.name", "'1st'", "not a name of an Avro field"),
         ("aggregate.0.measure.0.name", "'store_id'", "two columns"),
+        ("aggregate.0.sink", "'SALES'", "two different topics"),
+        ("aggregate.0.dead_letters", "'SALES_AGGREGATE'", "the topic of a [[aggregate]]"),
         ("source.0.topic", r#""a\nb""#, r"`a\nb` is not a topic name"),
     ]);
     each_is_taken(&[("source.0.partitions", "3"), ("source.0.retention", "'7d'"), ("aggregate.0.replication_factor", "3")]);
+}
+
+#[test]
+fn dead_letters_have_a_topic_of_their_own() {
+    let two = |dead_letters: &str, source: &str| {
+        let mut config = load(Some(DEFAULT_FILE.as_ref()), &[]).unwrap();
+        let mut other = config.aggregates[0].clone();
+        other.sink = "OTHER".into();
+        other.dead_letters = Some(dead_letters.into());
+        config.aggregates.push(other);
+        let mut other = config.sources[0].clone();
+        other.topic = source.into();
+        config.sources.push(other);
+        check(&config).err().map(|error| error.message)
+    };
+    assert_eq!(two("SALES_DEAD_LETTERS", "S"), None);
+    for (dead_letters, source) in [("SALES_AGGREGATE", "S"), ("S", "S"), ("X", "SALES_DEAD_LETTERS")] {
+        let error = two(dead_letters, source).unwrap_or_default();
+        assert!(error.contains("dead letters"), "{dead_letters} {source}: {error}");
+    }
 }
 
 #[test]
@@ -91,6 +113,12 @@ fn datasources() {
         ("datasource.0.rollup", "{ grain = '2m', measure = [{ name = 'n', function = 'count' }] }", "1m, 5m, 10m"),
         ("datasource.0.rollup", "{ grain = '1m', measure = [] }", "needs one"),
         ("datasource.0.rollup", "{ grain = '1m', measure = [{ name = 'n', function = 'sum' }] }", "`n` needs a `field`"),
+        (
+            "datasource.0",
+            "{ name = 'SALES', topic = 'SALES', time = 'sale_ts', columns = ['store_id', 'page.ms'], rollup = { grain = '1m', \
+             measure = [{ name = 'n', function = 'max', field = 'page.ms' }] } }",
+            "field `page.ms` is in `columns` and measured as `n`",
+        ),
         (
             "datasource.0.rollup",
             "{ grain = '1m', measure = [{ name = 'n', function = 'avg', field = 'x' }] }",
@@ -122,6 +150,12 @@ fn charts_and_the_dashboard() {
         ("chart.2.type", "'big-number'", "takes no `group_by`"),
         ("chart.0.datasource", "'SALE'", "did you mean `SALES`?"),
         ("dashboard.refresh", "'1500ms'", "whole seconds"),
+        ("dashboard.rows", "[]", "shows no chart"),
+        ("dashboard.rows", "[[{ chart = 'stores_shares_sales', width = 3 }], []]", "a row of `rows` is empty"),
+        ("dashboard.slug", "'2024'", "takes for a number"),
+        ("dashboard.slug", "'-2024'", "takes for a number"),
+        ("dashboard.slug", "'08a8dfb1-6adc-59cc-b6b1-388609050813'", "takes for a number"),
+        ("dashboard.slug", "'08a8dfb16adc59ccb6b1-388609050813'", "takes for a number"),
         ("dashboard.filters", "[{ title = 'a' }, { title = 'a' }]", "`a` is there twice"),
         ("dashboard.filters", "[{ title = 'a', column = 'store_id' }]", "needs the `datasource`"),
         ("dashboard.filters", "[{ title = 'a', datasource = 'SALE', column = 'x' }]", "no datasource `SALE`"),
@@ -131,6 +165,8 @@ fn charts_and_the_dashboard() {
         ("chart.0.metric", "{ function = 'count' }"),
         ("chart.2.type", "'table'"),
         ("dashboard.refresh", "'0s'"),
+        ("dashboard.slug", "'2024-q1'"),
+        ("dashboard.slug", "'2024-11'"),
         ("dashboard.filters", "[{ title = 'time' }, { title = 'store', datasource = 'SALES', column = 'store_id' }]"),
     ]);
 }
