@@ -139,16 +139,18 @@ fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads the certificates; from there on each `ca_file` is an absolute path.
 fn resolve_authorities(config: &mut Config, folder: &Path) -> Result<()> {
     let files = [
-        ("registry", &mut config.registry.http, &config.registry.ca_file),
-        ("druid", &mut config.druid.http, &config.druid.ca_file),
-        ("superset", &mut config.superset.http, &config.superset.ca_file),
+        ("registry", &mut config.registry.http, &mut config.registry.ca_file),
+        ("druid", &mut config.druid.http, &mut config.druid.ca_file),
+        ("superset", &mut config.superset.http, &mut config.superset.ca_file),
     ];
     for (table, http, file) in files {
         let Some(file) = file else { continue };
-        let file = folder.join(file);
-        let text = read(&file, &format!("[{table}] ca_file"))?;
+        let found = folder.join(&*file);
+        *file = std::path::absolute(&found).unwrap_or(found);
+        let text = read(file, &format!("[{table}] ca_file"))?;
         http.authorities = match reqwest::Certificate::from_pem_bundle(text.as_bytes()) {
             Ok(certificates) if !certificates.is_empty() => certificates,
             _ => {
@@ -264,6 +266,30 @@ mod tests {
         assert_eq!(config.druid.password.as_ref().unwrap().expose(), "canary");
         assert_eq!(config.kafka.properties["sasl.password"].0.expose(), "canary");
         assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    /// A certificate in PEM form.
+    fn certificate() -> Vec<u8> {
+        use openssl::{asn1::Asn1Time, ec, hash::MessageDigest, nid::Nid, pkey::PKey, x509::X509};
+        let group = ec::EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(ec::EcKey::generate(&group).unwrap()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        builder.build().to_pem().unwrap()
+    }
+
+    #[test]
+    fn a_ca_file_is_known_by_its_whole_path() {
+        let folder = std::env::temp_dir().join(format!("pipeline-ca-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("ca.pem"), certificate()).unwrap();
+        std::fs::write(folder.join("p.toml"), "name = \"x\"\n[druid]\nca_file = \"ca.pem\"\n").unwrap();
+        let config = connections(Some(&folder.join("p.toml")), &[]).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!((config.druid.ca_file, config.druid.http.authorities.len()), (Some(folder.join("ca.pem")), 1));
     }
 
     #[test]

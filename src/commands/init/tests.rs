@@ -206,6 +206,18 @@ fn connections_are_written_without_their_secrets() {
 }
 
 #[test]
+fn a_ca_of_one_s_own_is_written_where_it_is() {
+    let mut connections = connections();
+    connections.registry.ca_file = Some("/etc/my \"own\".pem".into());
+    connections.druid.ca_file = Some("/etc/druid.pem".into());
+    connections.superset.ca_file = Some("/etc/superset.pem".into());
+    let proposal = propose("SALES", &values_of(SALES), &sales(300), None).unwrap();
+    let (_, config) = accepted(&proposal, SALES, &connections);
+    let written = [config.registry.ca_file, config.druid.ca_file, config.superset.ca_file];
+    assert_eq!(written, [connections.registry.ca_file, connections.druid.ca_file, connections.superset.ca_file]);
+}
+
+#[test]
 fn every_topic_name_gives_a_file_that_is_accepted() {
     for topic in ["a", ".a.b", "a-b", "A_b", "-", "_._", "9", "-9", "0123456789abcdef-0123456789ABCDEF", &"x".repeat(235)] {
         let proposal = propose(topic, &values_of(SALES), &sales(300), None).unwrap();

@@ -1,6 +1,7 @@
 //! A proposal as the text of a pipeline file. Pure.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use toml::Value;
 
@@ -98,11 +99,13 @@ impl File {
         table.text("url", &config.registry.url, &registry.url);
         table.option("username", config.registry.username.as_ref());
         table.password(config.registry.password.as_ref());
+        table.path("ca_file", config.registry.ca_file.as_deref());
         self.connection(&table);
         let mut table = Connection::new("druid");
         table.text("url", &config.druid.url, &druid.url);
         table.option("username", config.druid.username.as_ref());
         table.password(config.druid.password.as_ref());
+        table.path("ca_file", config.druid.ca_file.as_deref());
         table.text("kafka_bootstrap_servers", config.kafka_for_druid(), &config.kafka.bootstrap_servers);
         table.text("registry_url", config.registry_for_druid(), &config.registry.url);
         self.connection(&table);
@@ -110,6 +113,7 @@ impl File {
         table.text("url", &config.superset.url, &superset.url);
         table.option("username", config.superset.username.as_ref());
         table.password(config.superset.password.as_ref());
+        table.path("ca_file", config.superset.ca_file.as_deref());
         table.text("druid_url", config.druid_for_superset(), &config.druid.url);
         self.connection(&table);
     }
@@ -255,6 +259,10 @@ impl Connection {
 
     fn option(&mut self, key: &str, value: Option<&String>) {
         value.iter().for_each(|value| self.text(key, value, ""));
+    }
+
+    fn path(&mut self, key: &str, path: Option<&Path>) {
+        path.iter().for_each(|path| self.text(key, &path.to_string_lossy(), ""));
     }
 
     fn password(&mut self, password: Option<&config::Secret>) {
