@@ -37,7 +37,7 @@ pub enum Kind {
 pub const EXIT_CODES: &str = "\
 Exit codes:
    0  done
-   1  failed
+   1  failed; or asked before something is done, you said no
    2  differs
   64  usage: the command line cannot be understood
   65  data or schema does not fit

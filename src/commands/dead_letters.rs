@@ -141,7 +141,7 @@ impl Desk {
         if waiting == 0 {
             return print(&format!("nothing to send again{} from {}\n", self.of_cause(), self.topic));
         }
-        self.confirm(waiting)?;
+        super::confirm(&format!("send {waiting} records to {} again", self.source), self.args.yes)?;
         let mut total = 0;
         for (cause, _) in chosen.iter().filter(|(_, found)| found.waiting > 0) {
             let mut progress = Progress::new(&self.topic, ends);
@@ -174,22 +174,6 @@ impl Desk {
             }
         }
         chosen
-    }
-
-    fn confirm(&self, waiting: u64) -> Result<()> {
-        if self.args.yes {
-            return Ok(());
-        }
-        if !std::io::stdin().is_terminal() {
-            let what = format!("{waiting} records would be sent to {} again, and nobody is there to be asked", self.source);
-            return Err(Error::new(Kind::Usage, what).hint("say --yes"));
-        }
-        eprint!("send {waiting} records to {} again? [y/N] ", self.source);
-        let mut answer = String::new();
-        std::io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Error::new(Kind::Failed, format!("cannot read the answer: {error}")))?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Error::new(Kind::Failed, "nothing was sent")) }
     }
 }
 

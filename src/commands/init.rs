@@ -54,15 +54,15 @@ pub(super) async fn run(config: &Config, args: &Init) -> Result<()> {
     let proposed = config::check_text(&files.file, &text, &schema)
         .map_err(|error| error.while_doing("the proposal would not be accepted"))?;
     say!("{}", text.trim_end());
-    if args.yes || (terminal && files.may_be_written()?) {
-        files.write(&text, &schema)?;
-        let next = if proposed.aggregates.is_empty() { "druid-ingest" } else { "aggregate --until-caught-up" };
-        note!("next: pipeline --config {} {next}", files.file.display());
+    let what = format!("write this to {}, and the schema to {}", files.file.display(), files.schema.display());
+    if !args.yes && !terminal {
+        note!("nothing was written: --yes would {what}");
         return Ok(());
     }
-    if !terminal {
-        note!("nothing was written: --yes writes this to {}, and the schema to {}", files.file.display(), files.schema.display());
-    }
+    super::confirm(&what, args.yes)?;
+    files.write(&text, &schema)?;
+    let next = if proposed.aggregates.is_empty() { "druid-ingest" } else { "aggregate --until-caught-up" };
+    note!("next: pipeline --config {} {next}", files.file.display());
     Ok(())
 }
 
@@ -92,19 +92,6 @@ impl Files {
                 .hint("choose another with --file PATH")),
             None => Ok(()),
         }
-    }
-
-    fn may_be_written(&self) -> Result<bool> {
-        eprint!("write this to {}, and the schema to {}? [y/N] ", self.file.display(), self.schema.display());
-        let mut answer = String::new();
-        std::io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Error::new(Kind::Failed, format!("cannot read the answer: {error}")))?;
-        let yes = matches!(answer.trim(), "y" | "Y" | "yes");
-        if !yes {
-            note!("nothing was written");
-        }
-        Ok(yes)
     }
 
     fn write(&self, text: &str, schema: &str) -> Result<()> {

@@ -29,6 +29,7 @@ mod restore;
 mod superset_bootstrap;
 mod view;
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
@@ -107,16 +108,16 @@ fn overrides(global: &Global) -> Result<Vec<Override>> {
     Ok(overrides)
 }
 
-/// Asks before something is done that cannot be undone; with nobody there to be asked, `--yes` has to be said.
+/// Asks before something is done; with nobody there to be asked, `--yes` has to be said. A no is an error: nothing was done.
 fn confirm(what: &str, yes: bool) -> Result<()> {
-    use std::io::IsTerminal;
     if yes {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::new(Kind::Usage, format!("would {what}, and nobody is there to be asked")).hint("say --yes"));
     }
-    eprint!("{what}? [y/N] ");
+    // Nothing can be done if the terminal is gone; then there is no answer either.
+    let _ = write!(std::io::stderr(), "{what}? [y/N] ");
     let mut answer = String::new();
     std::io::stdin()
         .read_line(&mut answer)

@@ -1,5 +1,7 @@
 //! The program against the broker and the registry that the library has inside. Needs no server.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pipeline::embedded::{Broker, Registry};
@@ -85,4 +87,29 @@ fn a_second_aggregate_is_told_that_it_would_repeat() {
     embedded.run(&["aggregate", "--until-caught-up"]);
     let again = embedded.line.run(&["aggregate", "--until-caught-up"], LIMIT);
     again.expect(74).says(&["no offsets are committed, but the sink holds rows", "--start earliest"]);
+}
+
+/// Runs `init` at a terminal, which `script` makes, and answers; the exit code and what was on the screen.
+fn init_at_a_terminal(line: &Line, answer: &str) -> (Option<i32>, String) {
+    let file = line.file();
+    let typed = format!("'{}' --config '{}' init --topic '{}'", env!("CARGO_BIN_EXE_pipeline"), file.display(), line.source);
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &typed, "/dev/null"]).current_dir(&line.folder);
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is there");
+    child.stdin.as_ref().expect("piped").write_all(answer.as_bytes()).expect("it reads");
+    wait_for("its end", LIMIT, || child.try_wait().expect("a child"));
+    let ended = child.wait_with_output().expect("a child");
+    (ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned())
+}
+
+#[test]
+fn init_writes_only_what_it_was_told_to() {
+    let Embedded { line, .. } = &Embedded::start("init", 1);
+    line.run(&["produce", "--backfill", "10m", "--count", "600"], LIMIT).expect(0);
+    let (code, said) = init_at_a_terminal(line, "n\n");
+    let written = || line.folder.join(format!("{}.toml", line.source)).exists();
+    assert_eq!((code, written()), (Some(1), false), "{said}");
+    assert!(said.contains("[y/N]") && said.contains("nothing was changed"), "{said}");
+    let (code, said) = init_at_a_terminal(line, "y\n");
+    assert_eq!((code, written()), (Some(0), true), "{said}");
 }
