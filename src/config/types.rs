@@ -314,7 +314,7 @@ pub struct Aggregate {
     /// The sums, counts and so on.
     #[serde(rename = "measure")]
     pub measures: Vec<Measure>,
-    /// The topic for dead letters; default `SOURCE_DEAD_LETTERS`.
+    /// The topic for dead letters, which is that of no source and no sink; default `SOURCE_DEAD_LETTERS`.
     pub dead_letters: Option<String>,
     /// Replication factor of sink and dead letters, if they are created; default: the broker's.
     pub replication_factor: Option<i32>,
@@ -427,7 +427,7 @@ pub struct Datasource {
     pub topic: String,
     /// The field that becomes `__time`.
     pub time: String,
-    /// The fields that become columns, nested ones as dotted paths; default: all that can.
+    /// The fields that become columns, nested ones as dotted paths, and none that is measured; default: all that can.
     pub columns: Option<Vec<String>>,
     /// Rows are added up as they come; default: every record is a row.
     pub rollup: Option<Rollup>,
@@ -597,7 +597,7 @@ impl Metric {
 pub struct Dashboard {
     /// The title.
     pub title: String,
-    /// The last part of its address.
+    /// The last part of its address: lower-case letters, digits and dashes, but neither a number nor a UUID.
     pub slug: String,
     /// How often it asks for new data; whole seconds.
     #[serde(default = "ten_seconds")]

@@ -2,6 +2,7 @@
 //!
 //! * [`errors`], [`config`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the
 //!   page with Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
+//!   One of [`embedded`] answers a question at a terminal, which util-linux's `script` makes.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] and [`setup`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup`
