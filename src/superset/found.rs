@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::address;
 use super::assets::{Asset, LINKED};
 use super::ids::Kind;
+use crate::http::one_line;
 
 /// An object as it was found.
 #[derive(Debug, Clone)]
@@ -124,7 +125,7 @@ pub fn complete(assets: &[Asset], found: &mut [Option<Found>], charts: &[Listed]
 /// A chart's title; one that is not the file's has its number beside it, for it may be called the same.
 fn title(assets: &[Asset], chart: &Listed) -> String {
     let ours = assets.iter().find(|asset| asset.uuid == chart.uuid);
-    ours.map_or_else(|| format!("{} (number {})", chart.slice_name, chart.id), |asset| asset.name.clone())
+    ours.map_or_else(|| format!("{} (number {})", one_line(&chart.slice_name), chart.id), |asset| asset.name.clone())
 }
 
 fn targets(metadata: &mut Value) -> impl Iterator<Item = &mut Value> {

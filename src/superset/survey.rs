@@ -10,6 +10,7 @@ use super::found::{self, Found, Listed};
 use super::ids::{self, Kind};
 use super::session::Session;
 use crate::error::Result;
+use crate::http::one_line;
 use crate::plan::{Action, Change, Plan, Step};
 
 /// What there is.
@@ -167,7 +168,7 @@ async fn former_dashboards(
         let listed = session.list(Kind::Dashboard, Filter::Is("id", &id.to_string())).await?;
         let uuid = listed.first().map(|one| one.uuid).unwrap_or_default();
         if is_ours(pipeline, Kind::Dashboard, said["slug"].as_str().unwrap_or_default(), uuid) {
-            let name = said["dashboard_title"].as_str().unwrap_or_default().to_owned();
+            let name = one_line(said["dashboard_title"].as_str().unwrap_or_default());
             former.push(Orphan { kind: Kind::Dashboard, id, name, used_by: None });
         }
     }
@@ -194,14 +195,15 @@ impl Survey {
         let other = self.charts.iter().find(|one| one.datasource_id == Some(dataset) && !ours(one))?;
         Some(format!(
             "the chart `{}` (number {}), which this pipeline file did not make, is drawn from it",
-            other.slice_name, other.id
+            one_line(&other.slice_name),
+            other.id
         ))
     }
 
     /// A dataset of our connection other than these, as a message names it.
     pub fn dataset_beside(&self, ids: &[u64]) -> Option<String> {
         let other = self.datasets.iter().find(|one| !ids.contains(&one.id))?;
-        Some(format!("the dataset `{}` (number {}) needs it", other.table_name, other.id))
+        Some(format!("the dataset `{}` (number {}) needs it", one_line(&other.table_name), other.id))
     }
 
     /// What has to be done.
@@ -267,4 +269,20 @@ pub fn did_not_stick(desired: &[Asset], found: &[Option<Found>]) -> Vec<String> 
         changes.into_iter().map(move |change| format!("{} `{}`: Superset did not take {change}", asset.kind, asset.name))
     });
     told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_of_others_does_not_steer_the_terminal() {
+        let line =
+            json!({"id": 7, "uuid": Uuid::nil(), "slice_name": "a\u{1b}[2J\nb", "table_name": "\u{9b}2J", "datasource_id": 4});
+        let listed: Listed = serde_json::from_value(line).unwrap();
+        let survey = Survey { charts: vec![listed.clone()], datasets: vec![listed], ..Survey::default() };
+        let told = [survey.chart_of_others("p", &[], 4), survey.dataset_beside(&[])].map(Option::unwrap);
+        assert!(told[0].starts_with("the chart `a[2J b` (number 7)"), "{told:?}");
+        assert!(told.iter().all(|text| !text.contains(char::is_control)), "{told:?}");
+    }
 }
