@@ -2,6 +2,7 @@
 //!
 //! Superset reads YAML; JSON is YAML.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::assets::Asset;
+use super::beside;
 use super::found::Found;
 use super::ids::Kind;
 use crate::error::{self, Error, Result};
@@ -17,6 +19,9 @@ use crate::error::{self, Error, Result};
 const ROOT: &str = "pipeline";
 /// The version of Superset's file formats.
 const VERSION: &str = "1.0.0";
+
+/// Charts' numbers by their uuids.
+type Numbers = BTreeMap<String, u64>;
 
 /// The path of an object's file, as the import names it.
 pub fn path(asset: &Asset) -> String {
@@ -29,8 +34,8 @@ pub fn path(asset: &Asset) -> String {
     format!("{folder}/{}.yaml", asset.uuid)
 }
 
-/// The content of an object's file.
-fn content(asset: &Asset, found: Option<&Found>) -> Value {
+/// The content of an object's file. `numbers`: those of the charts that are there.
+fn content(asset: &Asset, found: Option<&Found>, numbers: &Numbers) -> Value {
     let mut content = asset.settings.clone();
     content["uuid"] = json!(asset.uuid.to_string());
     content["version"] = json!(VERSION);
@@ -41,15 +46,21 @@ fn content(asset: &Asset, found: Option<&Found>) -> Value {
             content["extra"] = json!({});
         }
         Kind::Dataset => {
-            let added = found.map(|found| found.added.clone()).unwrap_or_default();
-            content["columns"] = columns_as_list(&content["columns"], added.columns);
-            content["metrics"] = json!(added.metrics);
+            content["columns"] = columns_as_list(&content["columns"]);
+            content["metrics"] = json!([]);
         }
-        Kind::Chart => content["query_context"] = json!(content["query_context"].to_string()),
+        Kind::Chart => {}
         Kind::Dashboard => {
             take(&mut content, "charts");
-            number_charts(&mut content["position"]);
+            number_charts(&mut content["position"], numbers);
         }
+    }
+    if let Some(found) = found {
+        beside::carry_over(asset.kind, &mut content, found);
+    }
+    if asset.kind == Kind::Chart {
+        content["query_context"]["form_data"] = content["params"].clone();
+        content["query_context"] = json!(content["query_context"].to_string());
     }
     content
 }
@@ -58,33 +69,33 @@ fn take(content: &mut Value, key: &str) -> Value {
     content.as_object_mut().and_then(|content| content.remove(key)).unwrap_or_default()
 }
 
-/// Our columns, and those that users added.
-fn columns_as_list(columns: &Value, added: Vec<Value>) -> Value {
+fn columns_as_list(columns: &Value) -> Value {
     let named = |(name, settings): (&String, &Value)| {
         let mut column = settings.clone();
         column["column_name"] = json!(name);
         column
     };
-    let ours = columns.as_object().into_iter().flatten().map(named);
-    let theirs =
-        added.into_iter().filter(|column| column["column_name"].as_str().is_some_and(|name| columns.get(name).is_none()));
-    ours.chain(theirs).collect()
+    columns.as_object().into_iter().flatten().map(named).collect()
 }
 
-/// The import finds charts by uuid and writes their numbers here, but wants a place to write to.
-fn number_charts(position: &mut Value) {
+/// The import finds charts by uuid and writes their numbers here. By the numbers that stand here it knows what the metadata says
+/// of each.
+fn number_charts(position: &mut Value, numbers: &Numbers) {
     for part in position.as_object_mut().into_iter().flat_map(|parts| parts.values_mut()) {
         if part["type"] == "CHART" {
-            part["meta"]["chartId"] = json!(0);
+            let number = part["meta"]["uuid"].as_str().and_then(|uuid| numbers.get(uuid));
+            part["meta"]["chartId"] = json!(number.unwrap_or(&0));
         }
     }
 }
 
-/// The zip for Superset's import of objects, some of which were found there.
-pub fn zip(assets: &[Asset], found: &[Option<Found>]) -> Result<Vec<u8>> {
+/// The zip for Superset's import of objects; of each, what is there.
+pub fn zip(assets: &[Asset], found: &[Option<&Found>]) -> Result<Vec<u8>> {
+    let found = |index: usize| found.get(index).copied().flatten();
+    let charts = assets.iter().enumerate().filter(|(_, asset)| asset.kind == Kind::Chart);
+    let numbers = charts.filter_map(|(index, asset)| Some((asset.uuid.to_string(), found(index)?.id))).collect();
     let files = assets.iter().enumerate().map(|(index, asset)| {
-        let found = found.get(index).and_then(Option::as_ref);
-        let text = serde_json::to_string_pretty(&content(asset, found)).map_err(|error| cannot_pack(&error))?;
+        let text = serde_json::to_string_pretty(&content(asset, found(index), &numbers)).map_err(|error| cannot_pack(&error))?;
         Ok((path(asset), text))
     });
     pack(files.collect::<Result<Vec<_>>>()?)
@@ -113,7 +124,7 @@ mod tests {
     use crate::superset::testing::sales;
 
     fn contents() -> Vec<Value> {
-        desired(&sales()).unwrap().iter().map(|asset| content(asset, None)).collect()
+        desired(&sales()).unwrap().iter().map(|asset| content(asset, None, &Numbers::new())).collect()
     }
 
     #[test]
@@ -147,20 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn what_users_added_to_a_dataset_stays() {
-        let said = json!({
-            "id": 4,
-            "metrics": [{"id": 1, "metric_name": "total", "expression": "SUM(sale_amount)", "currency": null}],
-            "columns": [{"column_name": "half", "expression": "sale_amount / 2", "type": "LONG"}, {"column_name": "store_id", "type": "LONG"}],
-        });
-        let found = crate::superset::found::read(Kind::Dataset, &said);
-        let content = content(&desired(&sales()).unwrap()[1], found.as_ref());
-        assert_eq!(content["metrics"], json!([{"metric_name": "total", "expression": "SUM(sale_amount)"}]));
-        let columns: Vec<String> =
-            content["columns"].as_array().unwrap().iter().map(|one| format!("{} {}", one["column_name"], one["type"])).collect();
-        assert_eq!(
-            columns,
-            [r#""__time" "TIMESTAMP""#, r#""sale_amount" "LONG""#, r#""store_id" "VARCHAR""#, r#""half" "LONG""#]
-        );
+    fn a_chart_that_is_there_keeps_its_number() {
+        let assets = desired(&sales()).unwrap();
+        let numbers = Numbers::from([(assets[3].uuid.to_string(), 7)]);
+        let position = &content(&assets[6], None, &numbers)["position"];
+        let number = |id: &str| position[id]["meta"]["chartId"].as_u64();
+        assert_eq!(["CHART-ROW-1-1", "CHART-ROW-1-2"].map(number), [Some(7), Some(0)]);
+    }
+
+    #[test]
+    fn what_users_set_beside_is_in_the_import_too() {
+        let asset = &desired(&sales()).unwrap()[3];
+        let params = json!({"x_axis_title": "when", "row_limit": 1});
+        let said = json!({"id": 4, "viz_type": asset.settings["viz_type"], "params": params.to_string()});
+        let found = crate::superset::found::read(Kind::Chart, &said);
+        let content = content(asset, found.as_ref(), &Numbers::new());
+        assert_eq!((&content["params"]["x_axis_title"], &content["params"]["row_limit"]), (&json!("when"), &json!(50_000)));
+        let query: Value = serde_json::from_str(content["query_context"].as_str().unwrap()).unwrap();
+        assert_eq!(query["form_data"], content["params"]);
     }
 }

@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// Makes Superset's objects be as desired. A failed import may leave some of them, so what can be looked at is looked at before.
-    pub async fn import(&self, assets: &[Asset], found: &[Option<Found>], address: &Address) -> Result<Reply> {
+    pub async fn import(&self, assets: &[Asset], found: &[Option<&Found>], address: &Address) -> Result<Reply> {
         let databases = assets.iter().filter(|asset| asset.kind == Kind::Database).map(bundle::path).collect();
         self.import_zip(bundle::zip(assets, found)?, databases, address).await.map_err(|error| {
             // Superset has answered before, so it is Druid that it waits for.

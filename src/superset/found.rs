@@ -145,6 +145,7 @@ fn database(said: &Value) -> Value {
         "database_name": said["database_name"],
         "sqlalchemy_uri": said["sqlalchemy_uri"].as_str().map(address::respelled),
         "allow_file_upload": said["allow_file_upload"],
+        "extra": unfolded(&said["extra"]),
     })
 }
 

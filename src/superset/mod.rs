@@ -1,8 +1,8 @@
 //! Superset: the dashboard of a pipeline file, made and kept as the file says.
 //!
 //! * Pure: [`assets`] says what should be there ([`columns`], [`chart`], [`filters`], [`layout`], [`address`] and [`ids`] are its
-//!   parts), [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`kept`] a backup, [`failure`] interprets
-//!   refusals.
+//!   parts), [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`beside`] what users set into it, [`kept`] a
+//!   backup, [`failure`] interprets refusals.
 //! * [`session`] sends, [`client`] knows the requests, [`survey`] finds out what there is and what has to be done.
 //! * [`bootstrap`], [`remove`] and [`restore`] are the order of things.
 //!
@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod assets;
+pub mod beside;
 pub mod bundle;
 pub mod chart;
 pub mod client;
@@ -143,12 +144,15 @@ async fn may_write(session: &Session, desired: &[Asset]) -> Result<()> {
 async fn import(config: &Config, session: &Session, desired: &[Asset], address: &Address, before: Survey) -> Result<Survey> {
     let mut survey = before;
     for attempt in 1..=IMPORTS {
-        let reply = session.import(desired, &survey.found, address).await;
+        let reply = session.import(desired, &survey.present(), address).await;
         let read = survey::survey(session, &config.name, desired).await;
         if let (Err(why), Err(_)) = (&reply, &read) {
             return Err(why.clone());
         }
+        // What is taken over keeps what its users set, however often that is tried.
+        let strangers = survey.strangers;
         survey = read?;
+        survey.strangers = strangers;
         let missing = survey::did_not_stick(desired, &survey.found);
         let may_help = reply.as_ref().map_or(true, |reply| reply.status >= 500);
         let done = reply.and_then(|reply| session.imported(&reply, address));

@@ -218,6 +218,12 @@ impl Survey {
         Plan { steps }
     }
 
+    /// What an import finds of each object that should be: what is ours, or what it takes over.
+    pub fn present(&self) -> Vec<Option<&Found>> {
+        let stranger = |index: usize| Some(&self.strangers.get(index)?.as_ref()?.found);
+        self.found.iter().enumerate().map(|(index, found)| found.as_ref().or_else(|| stranger(index))).collect()
+    }
+
     /// The objects that a change could touch, by kind: what a backup holds.
     pub fn there(&self, desired: &[Asset]) -> Vec<(Kind, u64)> {
         let strangers = self.strangers.iter().map(|stranger| stranger.as_ref().map(|stranger| &stranger.found));
