@@ -8,9 +8,6 @@ pub(super) async fn run(config: &Config, setup: Setup) -> Result<()> {
     for warning in outcome.warnings() {
         tracing::warn!("{warning}");
     }
-    if let Some(path) = &outcome.backup {
-        note!("what was replaced is kept: `pipeline restore {}` puts it back", path.display());
-    }
     match setup.output {
         Output::Json => say!("{}", outcome.to_json()),
         Output::Text if setup.dry_run => say!("{}", outcome.intended().trim_end()),

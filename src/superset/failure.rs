@@ -36,6 +36,8 @@ const ALERTS: &str = "in Superset, delete those alerts or reports; then run this
 pub enum Trouble {
     /// Superset could not ask Druid.
     NoDruid(Error),
+    /// Druid does not take Superset's user or password.
+    WrongPassword(Error),
     /// Superset itself gave no answer; as a rule it waits for Druid.
     NoAnswer(Error),
     /// Druid has no such table.
@@ -48,7 +50,11 @@ impl Trouble {
     /// The error as a person will read it.
     pub fn error(self) -> Error {
         match self {
-            Self::NoDruid(error) | Self::NoAnswer(error) | Self::NoTable(error) | Self::Other(error) => error,
+            Self::NoDruid(error)
+            | Self::WrongPassword(error)
+            | Self::NoAnswer(error)
+            | Self::NoTable(error)
+            | Self::Other(error) => error,
         }
     }
 }
@@ -83,6 +89,9 @@ fn trouble(reply: &Reply) -> Trouble {
     // Druid's own refusals are pages of HTML that Superset quotes whole: the sign is not in the first line.
     let all = String::from_utf8_lossy(&reply.body);
     let error = |kind, what: &str| Error::new(kind, format!("{}: {what} ({}): {said}", reply.request, reply.status));
+    if is_password(&all) {
+        return Trouble::WrongPassword(error(Kind::Refused, "Druid refuses Superset"));
+    }
     if is_connection(&all) {
         return Trouble::NoDruid(error(Kind::Unreachable, "Superset cannot ask Druid"));
     }
@@ -97,9 +106,14 @@ fn trouble(reply: &Reply) -> Trouble {
     Trouble::Other(error(Kind::Failed, "Superset cannot compute it").hint("Superset's own log says more"))
 }
 
+/// Whether Druid, or a proxy before it, did not know the user. A user that it knows may be unauthorized, too.
+fn is_password(said: &str) -> bool {
+    ["Error 401", "401 Unauthorized", "401 Authorization Required"].iter().any(|sign| said.contains(sign))
+}
+
 /// Whether it was the way to Druid that failed, not the query.
 fn is_connection(said: &str) -> bool {
-    ["(builtins.NoneType) None", "Max retries exceeded", "Connection refused", "Read timed out", "Error 401", "Unauthorized"]
+    ["(builtins.NoneType) None", "Max retries exceeded", "Connection refused", "Read timed out", "Unauthorized"]
         .iter()
         .any(|sign| said.contains(sign))
 }
@@ -306,7 +320,7 @@ mod tests {
     fn druids_page_of_a_wrong_password_is_no_failed_query() {
         let page =
             r#"{"message": "Error: Unknown error (Unknown): <html>\n<title>Error 401 User authentication failed.</title>"}"#;
-        assert!(matches!(rows(&reply(400, page), "admin"), Err(Trouble::NoDruid(_))));
+        assert!(matches!(rows(&reply(400, page), "admin"), Err(Trouble::WrongPassword(_))));
         let pool = r#"{"message": "Error: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /druid/v2/sql"}"#;
         assert!(matches!(rows(&reply(400, pool), "admin"), Err(Trouble::NoDruid(_))));
     }

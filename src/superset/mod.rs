@@ -86,13 +86,10 @@ pub async fn bootstrap(config: &Config, manner: Manner) -> Result<Outcome> {
     if lost_druid(&charts) {
         let answer = druid::ask(config).await;
         // A stored password cannot be read back: where ours works, it may be another.
-        if up_to_date && answer.is_ok() && refused_by_druid(&charts) {
-            may_write(&session, &desired).await?;
-            survey = import(config, &session, &desired, &address, survey).await?;
+        if up_to_date && answer.is_ok() && has_wrong_password(&charts) {
+            plan.steps[0].action = Action::Change(vec![password_change()]);
+            (survey, backup) = apply(config, &session, &desired, &address, survey, &plan).await?;
             charts = query(config, &session, &desired, &survey.found).await;
-            if !lost_druid(&charts) {
-                plan.steps[0].action = Action::Change(vec![password_change()]);
-            }
         }
         charts = explain(&druid::why_not_reached(config, answer), charts);
     }
@@ -167,7 +164,7 @@ async fn import(config: &Config, session: &Session, desired: &[Asset], address: 
     Ok(survey)
 }
 
-/// Keeps what is there in a file; `None`: there is nothing.
+/// Keeps what is there in a file, and says in which, since what comes after may fail. `None`: there is nothing.
 async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Result<Option<PathBuf>> {
     let mut files = kept::Files::new();
     for kind in [Kind::Database, Kind::Dataset, Kind::Chart, Kind::Dashboard] {
@@ -182,7 +179,9 @@ async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Resu
         return Ok(None);
     }
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    Backup::new(&config.name, "superset", now, kept::objects(files)).write().map(Some)
+    let path = Backup::new(&config.name, "superset", now, kept::objects(files)).write()?;
+    tracing::warn!("what is there now is kept: `pipeline restore {}` puts it back", path.display());
+    Ok(Some(path))
 }
 
 fn password_change() -> Change {
@@ -226,18 +225,17 @@ async fn query(config: &Config, session: &Session, desired: &[Asset], found: &[O
 }
 
 fn lost_druid(charts: &[Answered]) -> bool {
-    charts.iter().any(|(_, rows)| matches!(rows, Err(Trouble::NoDruid(_) | Trouble::NoAnswer(_))))
+    charts.iter().any(|(_, rows)| matches!(rows, Err(Trouble::NoDruid(_) | Trouble::WrongPassword(_) | Trouble::NoAnswer(_))))
 }
 
-/// Whether Superset was told no, or nothing; not whether it still waits.
-fn refused_by_druid(charts: &[Answered]) -> bool {
-    charts.iter().any(|(_, rows)| matches!(rows, Err(Trouble::NoDruid(_))))
+fn has_wrong_password(charts: &[Answered]) -> bool {
+    charts.iter().any(|(_, rows)| matches!(rows, Err(Trouble::WrongPassword(_))))
 }
 
 /// Superset does not say why it cannot ask Druid; Druid's answer to us does.
 fn explain(why: &Error, charts: Vec<Answered>) -> Vec<Answered> {
     let explained = |trouble| match trouble {
-        Trouble::NoDruid(_) | Trouble::NoAnswer(_) => Trouble::NoDruid(why.clone()),
+        Trouble::NoDruid(_) | Trouble::WrongPassword(_) | Trouble::NoAnswer(_) => Trouble::NoDruid(why.clone()),
         other => other,
     };
     charts.into_iter().map(|(title, rows)| (title, rows.map_err(explained))).collect()

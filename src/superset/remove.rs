@@ -29,9 +29,7 @@ pub async fn remove(config: &Config, dry_run: bool) -> Result<Plan> {
     }
     super::may_write(&session, &desired).await?;
     let there: Vec<(Kind, u64)> = removals.iter().map(|one| (one.kind, one.id)).collect();
-    if let Some(path) = super::keep(config, &session, &there).await? {
-        tracing::warn!("what is removed is kept: `pipeline restore {}` puts it back", path.display());
-    }
+    super::keep(config, &session, &there).await?;
     for one in removals.iter().filter(|one| one.stays.is_none()) {
         session.delete(one.kind, one.id).await?;
     }
