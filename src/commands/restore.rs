@@ -5,6 +5,7 @@ use crate::cli::Restore;
 use crate::config::Config;
 use crate::druid;
 use crate::error::{Error, Kind, Result};
+use crate::plan::Told;
 use crate::superset;
 
 pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
@@ -21,16 +22,25 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
     }
     let (count, system, made) = (backup.objects.len(), &backup.system, &backup.made);
     let what = format!("put back what {system} had before {made} (objects: {count})");
-    super::confirm(&what, args.yes)?;
     match backup.system.as_str() {
-        "druid" => druid::restore(config, &backup, |told| note!("{told}")).await?,
-        "superset" => superset::restore(config, &backup).await?,
+        "druid" => {
+            let restoration = druid::Restoration::plan(config, &backup).await?;
+            eprint!("{}", Told { plan: &restoration.plan, done: false });
+            super::confirm(&what, args.yes)?;
+            restoration.carry_out(config, |told| note!("{told}")).await?;
+        }
+        "superset" => {
+            let restoration = superset::Restoration::plan(config, &backup).await?;
+            eprint!("{}", Told { plan: &restoration.plan, done: false });
+            super::confirm(&what, args.yes)?;
+            restoration.carry_out(config).await?;
+        }
         other => {
             return Err(Error::new(Kind::Config, format!("{}: there is no system `{other}`", file.display()))
                 .hint("was it made by a newer version?"));
         }
     }
-    say!("put back what {system} had before {made} (objects: {count})");
+    say!("{what}");
     Ok(())
 }
 

@@ -25,4 +25,4 @@ pub use client::Druid;
 pub use found::Found;
 pub use post::{post, replace};
 pub use remove::{Remove, remove};
-pub use restore::restore;
+pub use restore::Restoration;

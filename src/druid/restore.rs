@@ -7,6 +7,8 @@ use super::{Druid, diff, replace, retention, spec};
 use crate::backup::Backup;
 use crate::config::{Config, HIDDEN};
 use crate::error::{Error, Kind, Result};
+use crate::http::one_line;
+use crate::plan::{Action, Plan, Step};
 
 /// Copies of a spec's parts that Druid gives back beside it, for the sake of old clients.
 const COPIES: [&str; 3] = ["dataSchema", "ioConfig", "tuningConfig"];
@@ -25,30 +27,45 @@ pub fn rules(datasource: &str, found: &retention::Found) -> Value {
     json!({"retention": datasource, "rules": found.rules, "owner": found.owner})
 }
 
-/// Puts back the supervisors and rules of a backup, and keeps what it replaces. Nothing is posted if something in it cannot be, or
-/// would replace what somebody else has made since. `told` hears where the backup is, and what is waited for.
-pub async fn restore(config: &Config, backup: &Backup, mut told: impl FnMut(String)) -> Result<()> {
-    let objects: Vec<Object<'_>> = backup.objects.iter().map(object).collect::<Result<_>>()?;
-    let druid = Druid::new(&config.druid)?;
-    let mut works = Vec::new();
-    for object in objects {
-        works.push(look(config, &druid, object).await?);
+/// What a backup puts back, and in place of what.
+pub struct Restoration<'a> {
+    /// The objects of the backup: those that are there are changed.
+    pub plan: Plan,
+    druid: Druid,
+    works: Vec<Work<'a>>,
+}
+
+impl<'a> Restoration<'a> {
+    /// Looks at what there is of a backup's objects. Refused is what cannot be put back, or would replace what others made since.
+    pub async fn plan(config: &Config, backup: &'a Backup) -> Result<Self> {
+        let objects: Vec<Object<'_>> = backup.objects.iter().map(object).collect::<Result<_>>()?;
+        let druid = Druid::new(&config.druid)?;
+        let mut works = Vec::new();
+        for object in objects {
+            works.push(look(config, &druid, object).await?);
+        }
+        let plan = Plan { steps: works.iter().map(Work::step).collect() };
+        Ok(Self { plan, druid, works })
     }
-    let replaced = works.iter().filter_map(Work::replaced).collect();
-    if let Some(file) = Backup::keep(&config.name, "druid", replaced)? {
-        told(format!("what is replaced is kept: `pipeline restore {}` puts it back", file.display()));
-    }
-    for work in works {
-        match work {
-            Work::Supervisor(spec, found) => replace(&druid, &found, spec, &mut told).await?,
-            Work::Rules(datasource, rules, _) => {
-                // Rules that were not ours are not signed as ours.
-                let signed = rules.is_of(&config.name).then_some(config.name.as_str());
-                druid.set_rules(signed, datasource, &rules.rules).await?;
+
+    /// Puts the objects back, and keeps what is there first. `told` hears where that is, and what is waited for.
+    pub async fn carry_out(&self, config: &Config, mut told: impl FnMut(String)) -> Result<()> {
+        let replaced = self.works.iter().filter_map(Work::replaced).collect();
+        if let Some(file) = Backup::keep(&config.name, "druid", replaced)? {
+            told(format!("what is replaced is kept: `pipeline restore {}` puts it back", file.display()));
+        }
+        for work in &self.works {
+            match work {
+                Work::Supervisor(spec, found) => replace(&self.druid, found, spec, &mut told).await?,
+                Work::Rules(datasource, rules, _) => {
+                    // Rules that were not ours are not signed as ours.
+                    let signed = rules.is_of(&config.name).then_some(config.name.as_str());
+                    self.druid.set_rules(signed, datasource, &rules.rules).await?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What is put back, and what is there.
@@ -58,6 +75,15 @@ enum Work<'a> {
 }
 
 impl Work<'_> {
+    fn step(&self) -> Step {
+        let (kind, name, is_there) = match self {
+            Self::Supervisor(spec, found) => ("supervisor", spec::id(spec), found.supervisor().is_some()),
+            Self::Rules(datasource, _, found) => (retention::KIND, *datasource, !found.rules.is_empty()),
+        };
+        let action = if is_there { Action::Change(Vec::new()) } else { Action::Create };
+        Step { kind, name: one_line(name), action, effect: None }
+    }
+
     fn replaced(&self) -> Option<Value> {
         match self {
             Self::Supervisor(spec, found) => found.supervisor().map(|found| supervisor(spec::id(spec), found)),
@@ -151,7 +177,7 @@ mod tests {
         let backup = Backup::new("p", "druid", "2026-01-01T00:00:00Z".into(), kept);
         let mut config = crate::config::load(None, &[]).unwrap();
         config.druid.url = "http://127.0.0.1:1".into();
-        let error = restore(&config, &backup, drop).await.unwrap_err();
+        let error = Restoration::plan(&config, &backup).await.err().unwrap();
         assert_eq!(error.kind, Kind::Config, "{error}");
         assert!(error.message.contains("supervisor S") && error.message.contains("ioConfig.consumerProperties.sasl.jaas.config"));
     }

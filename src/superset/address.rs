@@ -42,6 +42,12 @@ impl Address {
         self.masked.as_str()
     }
 
+    /// Whether an address leads to the same user of the same server.
+    pub fn is_of_same_user(&self, uri: &str) -> bool {
+        let of = |url: &Url| (url.username().to_owned(), url.host_str().map(str::to_owned), url.port());
+        Url::parse(uri).is_ok_and(|url| of(&url) == of(&self.masked))
+    }
+
     /// A text without the password, should a server have quoted it.
     pub fn scrub(&self, text: &str) -> String {
         match self.password.as_ref().map(Secret::expose) {

@@ -13,6 +13,7 @@ use super::failure::{self, Trouble};
 use super::found::{self, Answer, Found, Listed};
 use super::ids::Kind;
 use super::session::Session;
+use crate::config::Secret;
 use crate::error::{self, Error, Result};
 use crate::http::Reply;
 
@@ -111,7 +112,7 @@ impl Session {
     }
 
     /// The member of a collection with this uuid. Before 6.0 Superset does not filter by it, but tells it.
-    async fn by_uuid(&self, kind: Kind, uuid: Uuid) -> Result<Option<Listed>> {
+    pub async fn by_uuid(&self, kind: Kind, uuid: Uuid) -> Result<Option<Listed>> {
         let text = uuid.to_string();
         let reply = self.page_of(kind, &[Filter::Is("uuid", &text)], 0).await?;
         let listed = if reply.status == 400 && reply.excerpt().contains("not allowed to filter") {
@@ -169,14 +170,9 @@ impl Session {
 
     /// Makes Superset's objects be as desired. A failed import may leave some of them, so what can be looked at is looked at before.
     pub async fn import(&self, assets: &[Asset], found: &[Option<&Found>], address: &Address) -> Result<Reply> {
-        let databases = assets.iter().filter(|asset| asset.kind == Kind::Database).map(bundle::path).collect();
-        self.import_zip(bundle::zip(assets, found)?, databases, address).await.map_err(|error| {
-            // Superset has answered before, so it is Druid that it waits for.
-            error.hint(format!(
-                "Superset asks Druid during an import: does it reach {}? it may finish this import later; run this again",
-                address.masked()
-            ))
-        })
+        let databases = assets.iter().filter(|asset| asset.kind == Kind::Database).map(bundle::path);
+        let passwords = address.password.iter().flat_map(|password| databases.clone().map(|path| (path, password.clone())));
+        self.import_zip(bundle::zip(assets, found)?, &passwords.collect::<Vec<_>>(), address).await
     }
 
     /// What the answer to an import means.
@@ -188,22 +184,27 @@ impl Session {
         }
     }
 
-    /// Sends an import.
+    /// Sends an import, which may be sent again: it comes to the same.
     ///
-    /// The password goes in a field of its own, for the files of these databases: Superset's action log keeps the bodies of
+    /// The passwords go in a field of their own, each for the file of a database: Superset's action log keeps the bodies of
     /// requests that have it in an address.
-    pub async fn import_zip(&self, zip: Vec<u8>, databases: Vec<String>, address: &Address) -> Result<Reply> {
-        let password = address.password.as_ref();
-        let passwords: Option<Map<String, Value>> =
-            password.map(|password| databases.into_iter().map(|path| (path, json!(password.expose()))).collect());
-        self.write(Method::POST, "api/v1/assets/import/", |request| {
+    pub async fn import_zip(&self, zip: Vec<u8>, passwords: &[(String, Secret)], address: &Address) -> Result<Reply> {
+        let passwords: Map<String, Value> =
+            passwords.iter().map(|(path, password)| (path.clone(), json!(password.expose()))).collect();
+        let sent = self.write(Method::POST, "api/v1/assets/import/", |request| {
             let mut form = Form::new().part("bundle", Part::bytes(zip.clone()).file_name("pipeline.zip"));
-            if let Some(passwords) = &passwords {
+            if !passwords.is_empty() {
                 form = form.text("passwords", Value::from(passwords.clone()).to_string());
             }
             Ok(request.multipart(form))
+        });
+        sent.await.map_err(|error| {
+            // Superset has answered before, so it is Druid that it waits for.
+            error.hint(format!(
+                "Superset asks Druid during an import: does it reach {}? it may finish this import later; run this again",
+                address.masked()
+            ))
         })
-        .await
     }
 
     /// The files that Superset keeps objects of a kind in, as a zip.

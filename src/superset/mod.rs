@@ -4,7 +4,7 @@
 //!   parts), [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`beside`] what users set into it, [`kept`] a
 //!   backup, [`failure`] interprets refusals.
 //! * [`session`] sends, [`client`] knows the requests, [`survey`] finds out what there is and what has to be done.
-//! * [`bootstrap`], [`remove`] and [`restore`] are the order of things.
+//! * [`bootstrap`], [`remove`] and [`Restoration`] are the order of things.
 //!
 //! What is made here belongs to the pipeline file: ids follow from its `name` and from what each thing is called, so a second
 //! run finds the same objects, and when one differs from the file in a setting that the file decides, all are imported anew. What
@@ -29,6 +29,7 @@ pub mod kept;
 pub mod layout;
 mod outcome;
 mod remove;
+mod restore;
 pub mod session;
 pub mod survey;
 
@@ -43,6 +44,7 @@ use self::found::Found;
 use self::ids::Kind;
 pub use self::outcome::{Outcome, Rows};
 pub use self::remove::remove;
+pub use self::restore::Restoration;
 use self::session::Session;
 use self::survey::Survey;
 use crate::backup::Backup;
@@ -96,17 +98,6 @@ pub async fn bootstrap(config: &Config, manner: Manner) -> Result<Outcome> {
     let mut outcome = Outcome::new(plan, charts, page);
     outcome.backup = backup;
     Ok(outcome)
-}
-
-/// Puts back what a backup holds. What was made since then, and was not there before, stays.
-pub async fn restore(config: &Config, backup: &Backup) -> Result<()> {
-    let files = kept::from_objects(&backup.objects)?;
-    let database = &assets::bare(config)[0];
-    let databases = kept::our_databases(&files, database.uuid, &database.name);
-    let address = Address::of(config)?;
-    let session = Session::login(&config.superset).await?;
-    let reply = session.import_zip(kept::zip(&files)?, databases, &address).await?;
-    session.imported(&reply, &address)
 }
 
 /// Carries a plan out: looks whether it may, keeps what is there, imports, removes; and looks at what came of it.

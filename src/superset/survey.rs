@@ -176,7 +176,7 @@ async fn former_dashboards(
 }
 
 /// Whether an object was made by a pipeline file of this name: ids follow from names, and cannot be had by chance.
-fn is_ours(pipeline: &str, kind: Kind, name: &str, uuid: Uuid) -> bool {
+pub fn is_ours(pipeline: &str, kind: Kind, name: &str, uuid: Uuid) -> bool {
     uuid == ids::stable(pipeline, kind, name)
 }
 

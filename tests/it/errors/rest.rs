@@ -303,7 +303,8 @@ async fn find(config: &Config, kind: Kind) -> Result<()> {
 
 /// An import of nothing.
 async fn import(config: &Config) -> Result<()> {
-    superset::restore(config, &Backup::new("test", "superset", String::new(), Vec::new())).await
+    let backup = Backup::new("test", "superset", String::new(), Vec::new());
+    superset::Restoration::plan(config, &backup).await?.carry_out(config).await
 }
 
 /// An import as the dashboard's is made, of nothing.
