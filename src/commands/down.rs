@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::Cluster;
 use crate::plan::{Action, Plan, Step, Told};
 use crate::registry::Registry;
-use crate::superset;
+use crate::superset::Removals;
 
 /// What of Kafka and the registry goes, with --topics.
 struct Topics {
@@ -21,7 +21,11 @@ struct Topics {
 pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     let what = Remove { data: args.data, topics: args.topics };
     let druid = Druid::new(&config.druid)?;
-    let mut plan = superset::remove(config, true).await?;
+    let in_superset = Removals::plan(config).await?;
+    if in_superset.is_none() {
+        note!("Superset is left out: [superset] has neither username nor password");
+    }
+    let mut plan = in_superset.as_ref().map(|removals| removals.plan.clone()).unwrap_or_default();
     let in_druid = druid::remove::plan(config, &druid, what).await?;
     plan.steps.extend(in_druid.plan.steps.iter().cloned());
     let topics = if args.topics { Some(Topics::look(config).await?) } else { None };
@@ -35,7 +39,9 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     eprint!("{}", Told { plan: &plan, done: false });
     super::confirm(&format!("remove what is listed here (objects: {removes})"), args.yes)?;
 
-    superset::remove(config, false).await?;
+    if let Some(removals) = in_superset {
+        removals.carry_out(config).await?;
+    }
     druid::remove(config, &druid, what, &in_druid, |waits| note!("{waits}")).await?;
     if let Some(topics) = topics {
         topics.remove().await?;

@@ -4,7 +4,7 @@
 //!   parts), [`found`] reads what is, [`diff`] compares, [`bundle`] packs an import, [`beside`] what users set into it, [`kept`] a
 //!   backup, [`failure`] interprets refusals.
 //! * [`session`] sends, [`client`] knows the requests, [`survey`] finds out what there is and what has to be done.
-//! * [`bootstrap`], [`remove`] and [`Restoration`] are the order of things.
+//! * [`bootstrap`], [`Removals`] and [`Restoration`] are the order of things.
 //!
 //! What is made here belongs to the pipeline file: ids follow from its `name` and from what each thing is called, so a second
 //! run finds the same objects, and when one differs from the file in a setting that the file decides, all are imported anew. What
@@ -43,7 +43,7 @@ use self::failure::Trouble;
 use self::found::Found;
 use self::ids::Kind;
 pub use self::outcome::{Outcome, Rows};
-pub use self::remove::remove;
+pub use self::remove::Removals;
 pub use self::restore::Restoration;
 use self::session::Session;
 use self::survey::Survey;

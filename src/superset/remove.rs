@@ -2,11 +2,20 @@
 
 use super::assets::{self, Asset};
 use super::ids::Kind;
-use super::session::Session;
+use super::session::{self, Session};
 use super::survey::{self, Survey};
 use crate::config::Config;
 use crate::error::Result;
 use crate::plan::{Action, Plan, Step};
+
+/// What there is to remove.
+pub struct Removals {
+    /// Each object, before those that it needs.
+    pub plan: Plan,
+    session: Session,
+    desired: Vec<Asset>,
+    objects: Vec<Removal>,
+}
 
 /// An object that goes, or that stays for a reason.
 struct Removal {
@@ -16,24 +25,34 @@ struct Removal {
     stays: Option<String>,
 }
 
-/// Removes what the pipeline file made, also what it no longer has, each before what it needs. Datasets that others draw charts
-/// from stay, and so does their database. With `dry_run` nothing is removed.
-pub async fn remove(config: &Config, dry_run: bool) -> Result<Plan> {
-    let desired = assets::bare(config);
-    let session = Session::login(&config.superset).await?;
-    let survey = survey::survey(&session, &config.name, &desired).await?;
-    let removals = removals(&config.name, &desired, &survey);
-    let plan = Plan { steps: removals.iter().map(Removal::step).collect() };
-    if dry_run || !plan.changes_something() {
-        return Ok(plan);
+impl Removals {
+    /// What the pipeline file made, also what it no longer has. Datasets that others draw charts from stay, and so does their
+    /// database. `None`: Superset cannot be asked, for the file has neither a user nor a password for it.
+    pub async fn plan(config: &Config) -> Result<Option<Self>> {
+        if !session::has_credentials(&config.superset) {
+            return Ok(None);
+        }
+        let desired = assets::bare(config);
+        let session = Session::login(&config.superset).await?;
+        let survey = survey::survey(&session, &config.name, &desired).await?;
+        let objects = removals(&config.name, &desired, &survey);
+        let plan = Plan { steps: objects.iter().map(Removal::step).collect() };
+        Ok(Some(Self { plan, session, desired, objects }))
     }
-    super::may_write(&session, &desired).await?;
-    let there: Vec<(Kind, u64)> = removals.iter().map(|one| (one.kind, one.id)).collect();
-    super::keep(config, &session, &there).await?;
-    for one in removals.iter().filter(|one| one.stays.is_none()) {
-        session.delete(one.kind, one.id).await?;
+
+    /// Removes what was planned, and nothing else; it is kept first.
+    pub async fn carry_out(&self, config: &Config) -> Result<()> {
+        if !self.plan.changes_something() {
+            return Ok(());
+        }
+        super::may_write(&self.session, &self.desired).await?;
+        let there: Vec<(Kind, u64)> = self.objects.iter().map(|one| (one.kind, one.id)).collect();
+        super::keep(config, &self.session, &there).await?;
+        for one in self.objects.iter().filter(|one| one.stays.is_none()) {
+            self.session.delete(one.kind, one.id).await?;
+        }
+        Ok(())
     }
-    Ok(plan)
 }
 
 fn removals(pipeline: &str, desired: &[Asset], survey: &Survey) -> Vec<Removal> {

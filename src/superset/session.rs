@@ -118,6 +118,11 @@ async fn log_in(server: &Server, user: &str, password: &Secret) -> Result<Secret
     if reply.is_success() { Ok(Secret::new(reply.json::<LoggedIn>()?.access_token)) } else { Err(failure::login(&reply, user)) }
 }
 
+/// Whether the pipeline file, or what is set beside it, says how to log in.
+pub fn has_credentials(config: &Superset) -> bool {
+    config.username.is_some() || config.password.is_some()
+}
+
 fn credentials(config: &Superset) -> Result<(&str, &Secret)> {
     let missing = |key: &str| {
         Error::new(error::Kind::Config, format!("[superset] has no `{key}`")).hint(format!(
