@@ -46,6 +46,9 @@ impl Restoration {
         let objects = kept::read(&files)?;
         let address = Address::of(config)?;
         let session = Session::login(&config.superset).await?;
+        let mut kinds: Vec<Kind> = objects.iter().map(|object| object.kind).collect();
+        kinds.dedup();
+        session.may_write(&kinds).await?;
         let (mut plan, mut there, mut passwords) = (Plan::default(), Vec::new(), Vec::new());
         for object in &objects {
             let now = look(&session, &config.name, object).await?;
@@ -59,9 +62,6 @@ impl Restoration {
 
     /// Puts the objects back. What is there now is kept first; what was made since the backup, and is not in it, stays.
     pub async fn carry_out(&self, config: &Config) -> Result<()> {
-        let mut kinds: Vec<Kind> = self.there.iter().map(|(kind, _)| *kind).collect();
-        kinds.dedup();
-        self.session.may_write(&kinds).await?;
         super::keep(config, &self.session, &self.there).await?;
         let reply = self.session.import_zip(kept::zip(&self.files)?, &self.passwords, &self.address).await?;
         self.session.imported(&reply, &self.address)

@@ -288,7 +288,8 @@ fn setup_superset_a_wrong_password_is_replaced_and_an_unreachable_druid_is_no_re
 
     let there = setup.line.table()["superset"].get("druid_url").cloned();
     setup.line.edit(|table| {
-        drop(table["superset"].as_table_mut().expect("a table").insert("druid_url".into(), "http://127.0.0.1:9".into()))
+        let superset = table["superset"].as_table_mut().expect("a table");
+        superset.insert("druid_url".into(), "http://127.0.0.1:9".into());
     });
     setup.bootstrap().expect(69);
     gate.cut(None);
