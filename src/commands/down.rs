@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::cli::Down;
 use crate::config::Config;
-use crate::druid::{self, Druid, Remove};
+use crate::druid::{self, Remove};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::Cluster;
 use crate::plan::{Action, Plan, Step, Told};
 use crate::registry::Registry;
-use crate::superset::Removals;
+use crate::superset;
 
 /// What of Kafka and the registry goes, with --topics.
 struct Topics {
@@ -20,13 +20,12 @@ struct Topics {
 
 pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     let what = Remove { data: args.data, topics: args.topics };
-    let druid = Druid::new(&config.druid)?;
-    let in_superset = Removals::plan(config).await?;
+    let in_superset = superset::Removals::plan(config).await?;
     if in_superset.is_none() {
         note!("Superset is left out: [superset] has neither username nor password");
     }
     let mut plan = in_superset.as_ref().map(|removals| removals.plan.clone()).unwrap_or_default();
-    let in_druid = druid::remove::plan(config, &druid, what).await?;
+    let in_druid = druid::Removals::plan(config, what).await?;
     plan.steps.extend(in_druid.plan.steps.iter().cloned());
     let topics = if args.topics { Some(Topics::look(config).await?) } else { None };
     plan.steps.extend(topics.iter().flat_map(|topics| topics.plan.steps.iter().cloned()));
@@ -42,7 +41,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     if let Some(removals) = in_superset {
         removals.carry_out(config).await?;
     }
-    druid::remove(config, &druid, what, &in_druid, |waits| note!("{waits}")).await?;
+    in_druid.carry_out(config, |told| note!("{told}")).await?;
     if let Some(topics) = topics {
         topics.remove().await?;
     }

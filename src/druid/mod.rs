@@ -3,7 +3,7 @@
 //! Pure: [`columns`] (schema -> columns), [`spec`] (pipeline file and columns -> supervisor), [`diff`] and [`retention`] (desired and
 //! found -> what to do), [`readable`] (which records become rows), [`sample`], [`cause`] and [`failure`] (what Druid says -> what it means).
 //! Acting: [`client`], one method a request; [`post`], which makes sure that a supervisor arrived; [`wait`], which looks on until the
-//! rows are there or says why they are not; [`restore`], from a backup; and [`remove`](mod@remove).
+//! rows are there or says why they are not; [`restore`], from a backup; and [`remove`].
 
 pub mod cause;
 pub mod client;
@@ -24,5 +24,5 @@ pub mod wait;
 pub use client::Druid;
 pub use found::Found;
 pub use post::{post, replace};
-pub use remove::{Remove, remove};
+pub use remove::{Removals, Remove};
 pub use restore::Restoration;

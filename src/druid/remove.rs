@@ -36,95 +36,102 @@ pub struct Remove {
 }
 
 /// What there is to remove.
-#[derive(Debug, Clone, Default)]
-pub struct Removal {
-    /// The steps.
+pub struct Removals {
+    /// Supervisors, rules and datasources.
     pub plan: Plan,
+    druid: Druid,
+    what: Remove,
     /// What a backup will hold of it.
     kept: Vec<Value>,
 }
 
-impl Removal {
-    fn removes<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
-        let removed = move |step: &&Step| step.kind == kind && step.action == Action::Remove;
-        self.plan.steps.iter().filter(removed).map(|step| step.name.as_str())
-    }
-}
-
-/// What there is to remove: the supervisors that carry the pipeline file's mark, also those that the file no longer has. With
-/// `data` its datasources, if their last supervisor was ours, and their rules.
-pub async fn plan(config: &Config, druid: &Druid, what: Remove) -> Result<Removal> {
-    let name = config.name.as_str();
-    let mut removal = Removal::default();
-    let mut datasources: BTreeSet<String> = config.datasources.iter().map(|datasource| datasource.name.clone()).collect();
-    if what.data {
-        datasources.extend(once_filled_by(name, &druid.histories().await?));
-    }
-    for supervisor in druid.supervisors().await? {
-        let owner = diff::owner(&supervisor.spec);
-        if owner == Some(name) {
-            let effect = if what.data { "its tasks end" } else { "its tasks end; the rows stay" };
-            removal.plan.steps.push(step("supervisor", &supervisor.id, Action::Remove, Some(effect)));
-            removal.kept.push(restore::supervisor(&supervisor.id, &supervisor.spec));
-            datasources.insert(supervisor.id);
-        } else if datasources.remove(&supervisor.id) {
-            let theirs = Action::NotOurs { maker: diff::maker(owner), changes: Vec::new() };
-            removal.plan.steps.push(step("supervisor", &supervisor.id, theirs, Some("left alone, and its rows with it")));
+impl Removals {
+    /// The supervisors that carry the pipeline file's mark, also those that the file no longer has. With `data` its datasources, if
+    /// their last supervisor was ours, and their rules.
+    pub async fn plan(config: &Config, what: Remove) -> Result<Self> {
+        let name = config.name.as_str();
+        let druid = Druid::new(&config.druid)?;
+        let mut removals = Self { plan: Plan::default(), druid, what, kept: Vec::new() };
+        let mut datasources: BTreeSet<String> = config.datasources.iter().map(|datasource| datasource.name.clone()).collect();
+        if what.data {
+            datasources.extend(once_filled_by(name, &removals.druid.histories().await?));
         }
+        for supervisor in removals.druid.supervisors().await? {
+            let owner = diff::owner(&supervisor.spec);
+            if owner == Some(name) {
+                let effect = if what.data { "its tasks end" } else { "its tasks end; the rows stay" };
+                removals.step("supervisor", &supervisor.id, Action::Remove, Some(effect));
+                removals.kept.push(restore::supervisor(&supervisor.id, &supervisor.spec));
+                datasources.insert(supervisor.id);
+            } else if datasources.remove(&supervisor.id) {
+                let theirs = Action::NotOurs { maker: diff::maker(owner), changes: Vec::new() };
+                removals.step("supervisor", &supervisor.id, theirs, Some("left alone, and its rows with it"));
+            }
+        }
+        for datasource in datasources.iter().filter(|_| what.data) {
+            removals.plan_data(name, datasource).await?;
+        }
+        Ok(removals)
     }
-    for datasource in datasources.iter().filter(|_| what.data) {
-        let fed = removal.removes("supervisor").any(|id| id == datasource);
-        data_steps(name, druid, datasource, fed, &mut removal).await?;
+
+    async fn plan_data(&mut self, name: &str, datasource: &str) -> Result<()> {
+        let rules = self.druid.rules(datasource).await?;
+        if !rules.rules.is_empty() && rules.is_of(name) {
+            self.step(retention::KIND, datasource, Action::Remove, None);
+            self.kept.push(restore::rules(datasource, &rules));
+        }
+        let is_fed = self.has("supervisor", datasource);
+        if is_fed || self.druid.has_segments(datasource).await? || self.druid.rows(datasource, None).await? > 0 {
+            let is_ours = found::last_spec(&self.druid, datasource).await?.as_ref().and_then(diff::owner) == Some(name);
+            let theirs = || Action::NotOurs { maker: "not filled by this pipeline file".into(), changes: Vec::new() };
+            let (action, effect) = if is_ours { (Action::Remove, "its rows are dropped") } else { (theirs(), "left alone") };
+            self.step("datasource", datasource, action, Some(effect));
+        }
+        Ok(())
     }
-    Ok(removal)
+
+    fn step(&mut self, kind: &'static str, name: &str, action: Action, effect: Option<&str>) {
+        self.plan.steps.push(Step { kind, name: name.into(), action, effect: effect.map(str::to_owned) });
+    }
+
+    /// The names of what goes of a kind.
+    fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
+        let goes = move |step: &&Step| step.kind == kind && step.action == Action::Remove;
+        self.plan.steps.iter().filter(goes).map(|step| step.name.as_str())
+    }
+
+    fn has(&self, kind: &str, name: &str) -> bool {
+        self.of(kind).any(|one| one == name)
+    }
+
+    /// Removes what was planned. `told` hears where it is kept, and what is waited for.
+    pub async fn carry_out(&self, config: &Config, mut told: impl FnMut(String)) -> Result<()> {
+        let (druid, told) = (&self.druid, &mut told);
+        if let Some(file) = Backup::keep(&config.name, "druid", self.kept.clone())? {
+            told(format!("supervisors and rules are kept: `pipeline restore {}` puts them back", file.display()));
+        }
+        // With its rows or its topic it has to forget how far it read, or one made anew would go on behind the end.
+        let forget = self.what.data || self.what.topics;
+        for supervisor in self.of("supervisor") {
+            stop(druid, supervisor, forget, told).await?;
+        }
+        for datasource in self.of(retention::KIND) {
+            druid.set_rules(Some(&config.name), datasource, &[]).await?;
+        }
+        for datasource in self.of("datasource") {
+            if !self.has("supervisor", datasource) {
+                forget_offsets(druid, datasource, told).await?;
+            }
+            drop_rows(druid, datasource, told).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The datasources whose last supervisor was ours, though it may be gone.
 fn once_filled_by(name: &str, histories: &BTreeMap<String, Vec<Value>>) -> Vec<String> {
     let was_ours = |specs: &Vec<Value>| found::last_of(specs).and_then(diff::owner) == Some(name);
     histories.iter().filter(|(_, specs)| was_ours(specs)).map(|(id, _)| id.clone()).collect()
-}
-
-/// `fed`: a supervisor of ours fills it.
-async fn data_steps(name: &str, druid: &Druid, datasource: &str, fed: bool, removal: &mut Removal) -> Result<()> {
-    let rules = druid.rules(datasource).await?;
-    if !rules.rules.is_empty() && rules.is_of(name) {
-        removal.plan.steps.push(step(retention::KIND, datasource, Action::Remove, None));
-        removal.kept.push(restore::rules(datasource, &rules));
-    }
-    if fed || druid.has_segments(datasource).await? || druid.rows(datasource, None).await? > 0 {
-        let is_ours = found::last_spec(druid, datasource).await?.as_ref().and_then(diff::owner) == Some(name);
-        let theirs = || Action::NotOurs { maker: "not filled by this pipeline file".into(), changes: Vec::new() };
-        let (action, effect) = if is_ours { (Action::Remove, "its rows are dropped") } else { (theirs(), "left alone") };
-        removal.plan.steps.push(step("datasource", datasource, action, Some(effect)));
-    }
-    Ok(())
-}
-
-fn step(kind: &'static str, name: &str, action: Action, effect: Option<&str>) -> Step {
-    Step { kind, name: name.into(), action, effect: effect.map(str::to_owned) }
-}
-
-/// Carries a [`plan`] out. `told` hears where the backup is, and what is waited for.
-pub async fn remove(config: &Config, druid: &Druid, what: Remove, removal: &Removal, mut told: impl FnMut(String)) -> Result<()> {
-    if let Some(file) = Backup::keep(&config.name, "druid", removal.kept.clone())? {
-        told(format!("supervisors and rules are kept: `pipeline restore {}` puts them back", file.display()));
-    }
-    // With its rows or its topic it has to forget how far it read, or one made anew would go on behind the end.
-    let forget = what.data || what.topics;
-    for supervisor in removal.removes("supervisor") {
-        stop(druid, supervisor, forget, &mut told).await?;
-    }
-    for datasource in removal.removes(retention::KIND) {
-        druid.set_rules(Some(&config.name), datasource, &[]).await?;
-    }
-    for datasource in removal.removes("datasource") {
-        if !removal.removes("supervisor").any(|stopped| stopped == datasource) {
-            forget_offsets(druid, datasource, &mut told).await?;
-        }
-        drop_rows(druid, datasource, &mut told).await?;
-    }
-    Ok(())
 }
 
 /// Ends what was found under an id, and has Druid forget how far it read: one of the same name will read its topic from the start.

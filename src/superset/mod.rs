@@ -166,13 +166,11 @@ async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Resu
             files.extend(exported.into_iter().filter(|(_, text)| !files.values().any(|known| known == text)).collect::<Vec<_>>());
         }
     }
-    if files.is_empty() {
-        return Ok(None);
+    let file = Backup::keep(&config.name, "superset", kept::objects(files))?;
+    if let Some(file) = &file {
+        tracing::warn!("what is there now is kept: `pipeline restore {}` puts it back", file.display());
     }
-    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let path = Backup::new(&config.name, "superset", now, kept::objects(files)).write()?;
-    tracing::warn!("what is there now is kept: `pipeline restore {}` puts it back", path.display());
-    Ok(Some(path))
+    Ok(file)
 }
 
 fn password_change() -> Change {
