@@ -52,27 +52,15 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
 impl Topics {
     async fn look(config: &Config) -> Result<Self> {
         let (cluster, registry) = (Cluster::new(&config.kafka, "read_committed")?, Registry::new(&config.registry)?);
-        let mut plan = Plan::default();
-        let mut step = |kind, name: &str| {
-            plan.steps.push(Step { kind, name: name.into(), action: Action::Remove, effect: None });
-        };
-        for group in config.aggregates.iter().map(|aggregate| format!("pipeline-{}", aggregate.sink)) {
-            if cluster.has_group(&group)? {
-                step("group", &group);
+        let topics = topics(config);
+        // Its questions block.
+        let mut steps = tokio::task::block_in_place(|| in_kafka(config, &cluster, &topics))?;
+        for subject in topics.iter().flat_map(|topic| ["key", "value"].map(|part| format!("{topic}-{part}"))) {
+            if registry.latest(&subject).await?.is_some() {
+                steps.push(step("subject", subject));
             }
         }
-        for topic in topics(config) {
-            if cluster.partitions(&topic)?.is_some() {
-                step("topic", &topic);
-            }
-            for part in ["key", "value"] {
-                let subject = format!("{topic}-{part}");
-                if registry.latest(&subject).await?.is_some() {
-                    step("subject", &subject);
-                }
-            }
-        }
-        Ok(Self { cluster, registry, plan })
+        Ok(Self { cluster, registry, plan: Plan { steps } })
     }
 
     async fn remove(&self) -> Result<()> {
@@ -86,6 +74,26 @@ impl Topics {
         }
         Ok(())
     }
+}
+
+/// The groups and topics that there are.
+fn in_kafka(config: &Config, cluster: &Cluster, topics: &BTreeSet<String>) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for group in config.aggregates.iter().map(|aggregate| format!("pipeline-{}", aggregate.sink)) {
+        if cluster.has_group(&group)? {
+            steps.push(step("group", group));
+        }
+    }
+    for topic in topics {
+        if cluster.partitions(topic)?.is_some() {
+            steps.push(step("topic", topic.clone()));
+        }
+    }
+    Ok(steps)
+}
+
+fn step(kind: &'static str, name: String) -> Step {
+    Step { kind, name, action: Action::Remove, effect: None }
 }
 
 /// The topics that the file's commands write: what `produce` makes up, sinks, and dead letters.
