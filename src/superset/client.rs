@@ -199,9 +199,13 @@ impl Session {
             Ok(request.multipart(form))
         });
         sent.await.map_err(|error| {
-            // Superset has answered before, so it is Druid that it waits for.
+            if error.kind != error::Kind::Unreachable {
+                return error;
+            }
+            // Superset has answered before, so it may be Druid that it waits for.
+            let hint = error.hint.clone().map_or_else(String::new, |hint| hint + "; ");
             error.hint(format!(
-                "Superset asks Druid during an import: does it reach {}? it may finish this import later; run this again",
+                "{hint}Superset asks Druid during an import: does it reach {}? it may finish this import later; run this again",
                 address.masked()
             ))
         })
