@@ -181,4 +181,11 @@ mod tests {
         assert_eq!(error.kind, Kind::Config, "{error}");
         assert!(error.message.contains("supervisor S") && error.message.contains("ioConfig.consumerProperties.sasl.jaas.config"));
     }
+    #[test]
+    fn a_hidden_password_of_an_address_is_found() {
+        let mut spec = json!({"inputFormat": {"url": "http://me:canary@r:8081"}});
+        assert_eq!(hidden(&spec, String::new()), None);
+        hide_secrets("", &mut spec);
+        assert_eq!(hidden(&spec, String::new()).as_deref(), Some("inputFormat.url"));
+    }
 }
