@@ -1,7 +1,8 @@
 //! What a setup command replaces or removes is kept in a file first, from which `pipeline restore` puts it back.
 //!
 //! The files are in `$XDG_STATE_HOME/pipeline/NAME` (`~/.local/state/pipeline/NAME`), readable by their owner only, and hold no secrets:
-//! of Druid's objects [`hide_secrets`](crate::config::hide_secrets) leaves none, and Superset hides its own in what it exports.
+//! each system's own module takes them out, since each has another mask for them. What Superset exports is kept as it is, for
+//! Superset takes its own mask, and no other, for the password that it knows.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::hide_secrets;
 use crate::error::{Error, Kind, Result};
 
 /// The version of the file's form.
@@ -35,12 +35,11 @@ impl Backup {
         Self { version: VERSION, pipeline: pipeline.into(), system: system.into(), made, objects }
     }
 
-    /// Keeps these objects as they are now, without their secrets, and says where; nowhere if there are none.
-    pub fn keep(pipeline: &str, system: &str, mut objects: Vec<Value>) -> Result<Option<PathBuf>> {
+    /// Keeps these objects, which have no secrets any more, and says where; nowhere if there are none.
+    pub fn keep(pipeline: &str, system: &str, objects: Vec<Value>) -> Result<Option<PathBuf>> {
         if objects.is_empty() {
             return Ok(None);
         }
-        objects.iter_mut().for_each(|object| hide_secrets("", object));
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         Self::new(pipeline, system, now, objects).write().map(Some)
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::found::Found;
 use super::{Druid, diff, replace, retention, spec};
 use crate::backup::Backup;
-use crate::config::{Config, HIDDEN};
+use crate::config::{Config, HIDDEN, hide_secrets};
 use crate::error::{Error, Kind, Result};
 use crate::http::one_line;
 use crate::plan::{Action, Plan, Step};
@@ -13,12 +13,13 @@ use crate::plan::{Action, Plan, Step};
 /// Copies of a spec's parts that Druid gives back beside it, for the sake of old clients.
 const COPIES: [&str; 3] = ["dataSchema", "ioConfig", "tuningConfig"];
 
-/// A supervisor as a backup holds it; secrets are still in it.
+/// A supervisor as a backup holds it, without secrets.
 pub fn supervisor(id: &str, spec: &Value) -> Value {
     let mut spec = spec.clone();
     if let Some(settings) = spec.as_object_mut().filter(|settings| settings.contains_key("spec")) {
         settings.retain(|name, _| !COPIES.contains(&name.as_str()));
     }
+    hide_secrets("", &mut spec);
     json!({"supervisor": id, "spec": spec})
 }
 
@@ -158,7 +159,6 @@ fn hidden(value: &Value, path: String) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::hide_secrets;
 
     #[test]
     fn a_supervisor_is_kept_without_druid_s_copies() {
@@ -169,11 +169,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_hidden_secret_is_refused_before_anything_is_posted() {
-        let mut kept = vec![
+        let kept = vec![
             rules("S", &retention::Found { rules: vec![json!({"type": "dropForever"})], owner: None }),
             supervisor("S", &json!({"spec": {"ioConfig": {"consumerProperties": {"sasl.jaas.config": "canary"}}}})),
         ];
-        kept.iter_mut().for_each(|object| hide_secrets("", object));
         let backup = Backup::new("p", "druid", "2026-01-01T00:00:00Z".into(), kept);
         let mut config = crate::config::load(None, &[]).unwrap();
         config.druid.url = "http://127.0.0.1:1".into();

@@ -9,7 +9,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("faults", &[]),
     ("plan", &["config"]),
-    ("backup", &["config", "error"]),
+    ("backup", &["error"]),
     ("config", &["error"]),
     ("http", &["config", "error"]),
     ("registry", &["config", "error", "http"]),
