@@ -228,9 +228,9 @@ impl<'a> Desk<'a> {
         }
         let replaced = druid::replace(&self.druid, &work.found, &work.json, |what| note!("{what}"));
         if work.found.supervisor().is_some() {
-            patiently(name, replaced).await?
+            patiently(name, replaced).await?;
         } else {
-            replaced.await?
+            replaced.await?;
         }
         let found = Found::look(&self.druid, name).await?;
         if let Action::Change(left) = diff::action(&work.json, &found, false) {

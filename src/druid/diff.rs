@@ -109,10 +109,8 @@ pub fn effect(action: &Action) -> Option<String> {
 /// The refusal to change what somebody else made.
 pub fn foreign(kind: &str, name: &str, maker: &str, changes: &[Change]) -> Error {
     let list: Vec<String> = changes.iter().map(Change::to_string).collect();
-    let differs = match list.is_empty() {
-        true => String::new(),
-        false => format!(", and not as [[datasource]] `{name}` says: {}", list.join("; ")),
-    };
+    let differs =
+        if list.is_empty() { String::new() } else { format!(", and not as [[datasource]] `{name}` says: {}", list.join("; ")) };
     let message = format!("Druid has a {kind} {name} that is {maker}{differs}; nothing was changed");
     Error::new(Kind::Failed, message).hint(
         "--adopt takes it over, and keeps a backup; or give the datasource another name. --dry-run shows it setting by setting",
@@ -201,7 +199,8 @@ fn same(desired: &Value, found: &Value) -> bool {
     match (desired, found) {
         (Value::String(text), other @ (Value::Number(_) | Value::Bool(_)))
         | (other @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
-            *text == other.to_string() || (number(text).is_some() && number(text) == other.as_f64())
+            let written = other.to_string();
+            *text == written || (number(text).is_some() && number(text) == other.as_f64())
         }
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         _ => desired == found,

@@ -9,6 +9,7 @@ use super::cause;
 use super::spec::Supervisor;
 use crate::config::Instant;
 use crate::error::{Error, Kind, Result};
+use crate::http::one_line;
 
 /// What the sampler made of a few records.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -83,7 +84,7 @@ fn row(columns: &Map<String, Value>) -> String {
     for (name, value) in columns.iter().filter(|(name, _)| *name != "__time") {
         // Writing to a string cannot fail.
         let _ = match value {
-            Value::String(plain) => write!(text, " {name}={plain}"),
+            Value::String(plain) => write!(text, " {name}={}", one_line(plain)),
             other => write!(text, " {name}={other}"),
         };
     }

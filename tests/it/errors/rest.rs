@@ -240,6 +240,12 @@ fn of_superset() -> Vec<Call> {
             &[LOGIN],
             asks!(|c| login(&c).await?.list(Kind::Dataset, Filter::Of("database", 5)).await?),
         ),
+        call(
+            "Superset, by uuid",
+            ("GET", "api/v1/dataset/"),
+            &[LOGIN],
+            asks!(|c| login(&c).await?.by_uuid(Kind::Dataset, uuid::Uuid::nil()).await?),
+        ),
         call("Superset, read", ("GET", "api/v1/chart/5"), &[LOGIN], asks!(|c| login(&c).await?.read(Kind::Chart, 5).await?)),
         call(
             "Superset, connection",
