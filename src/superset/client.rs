@@ -21,6 +21,8 @@ use crate::http::Reply;
 const PAGE: usize = 100;
 /// The most pages of a list that are read.
 const PAGES: usize = 100;
+/// How often a list is read, until two in a row are alike.
+const READINGS: usize = 6;
 
 /// A list's filter.
 #[derive(Debug, Clone, Copy)]
@@ -114,18 +116,37 @@ impl Session {
     /// The member of a collection with this uuid. Before 6.0 Superset does not filter by it, but tells it.
     pub async fn by_uuid(&self, kind: Kind, uuid: Uuid) -> Result<Option<Listed>> {
         let text = uuid.to_string();
-        let reply = self.page_of(kind, &[Filter::Is("uuid", &text)], 0).await?;
-        let listed = if reply.status == 400 && reply.excerpt().contains("not allowed to filter") {
-            self.pages(kind, &[]).await?
-        } else {
-            self.check(reply)?.json::<Page>()?.result
-        };
-        Ok(listed.into_iter().find(|one| one.uuid == uuid))
+        let mut filters = vec![Filter::Is("uuid", &text)];
+        let reply = self.page_of(kind, &filters, 0).await?;
+        if reply.status == 400 && reply.excerpt().contains("not allowed to filter") {
+            filters.clear();
+        } else if let Some(one) = self.check(reply)?.json::<Page>()?.result.into_iter().find(|one| one.uuid == uuid) {
+            return Ok(Some(one));
+        }
+        Ok(self.listed(kind, &filters).await?.into_iter().find(|one| one.uuid == uuid))
     }
 
     /// The objects of a kind that a filter lets through.
     pub async fn list(&self, kind: Kind, filter: Filter<'_>) -> Result<Vec<Listed>> {
-        self.pages(kind, &[filter]).await
+        self.listed(kind, &[filter]).await
+    }
+
+    /// The objects that filters let through, by their numbers.
+    ///
+    /// Superset keeps a request's filters where another that comes at the same time clears them, or adds its own (Flask-AppBuilder's
+    /// `_handle_filters_args`): a list may be what somebody else asked for. One that comes twice in a row is right.
+    async fn listed(&self, kind: Kind, filters: &[Filter<'_>]) -> Result<Vec<Listed>> {
+        let mut before = None;
+        for _ in 0..READINGS {
+            let mut list = self.pages(kind, filters).await?;
+            list.sort_unstable_by_key(|one| one.id);
+            if before.as_ref() == Some(&list) {
+                return Ok(list);
+            }
+            before = Some(list);
+        }
+        let message = format!("Superset lists other {kind}s each time that it is asked; nothing was changed");
+        Err(Error::new(error::Kind::Failed, message).hint("does somebody change them right now? run this again"))
     }
 
     async fn page_of(&self, kind: Kind, filters: &[Filter<'_>], number: usize) -> Result<Reply> {
@@ -241,4 +262,57 @@ fn with_query(path: &str, query: &str) -> String {
     // Only its query is of interest.
     let url = Url::parse_with_params("http://query/", [("q", query)]);
     format!("{path}?{}", url.as_ref().ok().and_then(Url::query).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config;
+
+    /// A Superset that gives these answers, one a connection.
+    async fn answering(answers: Vec<String>) -> Session {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for body in [json!({ "access_token": "t" }).to_string()].into_iter().chain(answers) {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 8192]).unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all([head, body].concat().as_bytes()).unwrap();
+            }
+        });
+        let password = Some(Secret::new("p"));
+        Session::login(&config::Superset { url, username: Some("me".into()), password, ..config::Superset::default() })
+            .await
+            .unwrap()
+    }
+
+    fn list(numbers: &[u64]) -> String {
+        let lines: Vec<Value> = numbers.iter().map(|id| json!({ "id": id, "uuid": Uuid::from_u128((*id).into()) })).collect();
+        json!({ "count": lines.len(), "result": lines }).to_string()
+    }
+
+    #[tokio::test]
+    async fn a_list_counts_when_it_came_twice() {
+        let ids = |listed: Vec<Listed>| listed.iter().map(|one| one.id).collect::<Vec<_>>();
+        let mixed_up = answering([&[][..], &[3, 1], &[7], &[1, 3], &[3, 1]].map(list).into()).await;
+        assert_eq!(ids(mixed_up.list(Kind::Chart, Filter::Is("datasource_id", "5")).await.unwrap()), [1, 3]);
+        let restless = answering((1..=READINGS as u64).map(|id| list(&[id])).collect()).await;
+        assert!(restless.list(Kind::Chart, Filter::Is("datasource_id", "5")).await.unwrap_err().hint.is_some());
+    }
+
+    #[tokio::test]
+    async fn one_that_a_list_lacks_is_asked_for_again() {
+        let found = |one: Option<Listed>| one.map(|one| one.id);
+        let uuid = Uuid::from_u128(3);
+        let mixed_up = answering([&[7][..], &[3], &[3]].map(list).into()).await;
+        assert_eq!(found(mixed_up.by_uuid(Kind::Chart, uuid).await.unwrap()), Some(3));
+        let at_once = answering(vec![list(&[3])]).await;
+        assert_eq!(found(at_once.by_uuid(Kind::Chart, uuid).await.unwrap()), Some(3));
+        let absent = answering([&[][..], &[], &[]].map(list).into()).await;
+        assert_eq!(found(absent.by_uuid(Kind::Chart, uuid).await.unwrap()), None);
+    }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::{Client, Method};
 use serde_json::{Value as Json, json};
 
 use super::rest::{answer, clean_up, text};
 use super::{Servers, block_on};
+
+/// Superset mixes up the filters of lists that are asked for at the same time: one test at a time asks.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A dashboard and what was made for it; dropping it removes that.
 pub struct Superset {
@@ -17,11 +21,13 @@ pub struct Superset {
     pub slug: String,
     /// Authorization, CSRF token and session: a write needs all three.
     headers: [(&'static str, String); 3],
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Superset {
     /// Logs in.
     pub fn of(slug: &str) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let setting = |key| Servers::get().setting("superset", key);
         let url = setting("url");
         let login = json!({ "username": setting("username"), "password": setting("password"), "provider": "db" });
@@ -34,7 +40,7 @@ impl Superset {
             (response.json::<Json>().await.expect("JSON"), cookie.expect("a session"))
         });
         let headers = [("Authorization", format!("Bearer {token}")), ("X-CSRFToken", text(&csrf["result"])), ("Cookie", cookie)];
-        Self { url, slug: slug.into(), headers }
+        Self { url, slug: slug.into(), headers, _alone: alone }
     }
 
     /// The answer to a request under `/api/v1/`; null if it is no JSON.
