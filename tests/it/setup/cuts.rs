@@ -148,10 +148,7 @@ fn objects(superset: &Superset, line: &str) -> Vec<(&'static str, Json)> {
     let kinds = [("dashboard", "slug"), ("chart", "datasource_name"), ("dataset", "table_name"), ("database", "database_name")];
     let mut objects = Vec::new();
     for (kind, column) in kinds {
-        let query = json!({ "filters": [{ "col": column, "opr": "ct", "value": line }], "page_size": 100 });
-        let query = reqwest::Url::parse_with_params("http://q/", [("q", query.to_string())]).expect("an address");
-        let list = superset.ask(&Method::GET, &format!("{kind}/?{}", query.query().unwrap_or_default()), None);
-        let list = list["result"].as_array().unwrap_or_else(|| panic!("no list of {kind}s: {list}"));
+        let list = superset.list(kind, &json!([{ "col": column, "opr": "ct", "value": line }]));
         objects.extend(list.iter().map(|one| (kind, one["id"].clone())));
     }
     objects

@@ -87,11 +87,7 @@ impl Setup {
             // Other pipelines may have charts of the same title.
             filters.push(json!({ "col": "datasource_name", "opr": "ct", "value": self.line.source }));
         }
-        let filter = json!({ "filters": filters, "columns": ["id", "uuid", column] });
-        let mut url = reqwest::Url::parse("http://q/").expect("an address");
-        url.query_pairs_mut().append_pair("q", &filter.to_string());
-        let found = self.superset.ask(&Method::GET, &format!("{kind}/?{}", url.query().unwrap_or_default()), None);
-        found["result"].as_array().unwrap_or_else(|| panic!("no list: {found}")).first().cloned()
+        self.superset.list(kind, &json!(filters)).first().cloned()
     }
 
     fn id(&self, kind: &str, column: &str, value: &str) -> String {
