@@ -75,8 +75,10 @@ pub enum Command {
     /// List, show and send again the records that the aggregate could not use
     DeadLetters(DeadLetters),
     /// Have Druid ingest the topics: one Kafka supervisor a datasource
+    #[command(after_help = DRUID_INGEST)]
     DruidIngest(Setup),
     /// Make the dashboard in Superset: database, datasets, charts, layout
+    #[command(after_help = SUPERSET_BOOTSTRAP)]
     SupersetBootstrap(Setup),
     /// Put back what a setup command replaced
     Restore(Restore),
@@ -87,6 +89,37 @@ pub enum Command {
     /// Show the settings in effect, or the pipeline file's JSON schema
     Config(ConfigArgs),
 }
+
+/// What the help says of Druid.
+const DRUID_INGEST: &str = "\
+Each [[datasource]] gets a supervisor, its columns typed from the registry's newest schema of the topic, and its rules of retention. \
+The command ends when Druid has a row for each record that was there, or says why it has not.
+  pipeline druid-ingest --dry-run    what would change, setting by setting, and what that causes
+  pipeline druid-ingest              does it; run again, it writes nothing
+What it replaces is kept first: `pipeline restore`.";
+
+/// What the help says of Superset.
+const SUPERSET_BOOTSTRAP: &str = "\
+Drift made by hand is put right, and charts that left the pipeline file are removed. What users set beside stays. Each chart's query \
+is run at the end; the last line but one is the dashboard's address.
+  pipeline superset-bootstrap --dry-run    what would change, setting by setting
+  pipeline superset-bootstrap              does it; run again, it writes nothing
+What it replaces or removes is kept first: `pipeline restore`.";
+
+/// What the help says of backups.
+const RESTORE: &str = "\
+What is put back is listed first, and what it replaces is kept in turn. Backups are in $XDG_STATE_HOME/pipeline/NAME \
+(~/.local/state/pipeline/NAME), readable by you only, without passwords. What somebody else has made in the same place since is not \
+replaced.
+  pipeline restore          lists the backups of this pipeline file
+  pipeline restore FILE     puts one back";
+
+/// What the help says of removing.
+const DOWN: &str = "\
+Only what carries the mark of this pipeline file's `name` goes, also what the file no longer has; the rest is named and left alone. \
+All of it is listed first, and all but rows and topics is kept: `pipeline restore`.
+  pipeline down                   dashboard, charts, datasets, connection, supervisors; rows and topics stay
+  pipeline down --data --topics   these, too: nothing is left";
 
 /// What the commands have in common that set something up on a server.
 #[derive(Debug, Clone, Copy, Args)]
@@ -104,6 +137,7 @@ pub struct Setup {
 
 /// `pipeline restore`
 #[derive(Debug, Args)]
+#[command(after_help = RESTORE)]
 pub struct Restore {
     /// The backup; without it, those that there are, are listed
     pub file: Option<PathBuf>,
@@ -114,6 +148,7 @@ pub struct Restore {
 
 /// `pipeline down`
 #[derive(Debug, Args)]
+#[command(after_help = DOWN)]
 pub struct Down {
     /// Do not ask
     #[arg(long)]
