@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::{Value as Json, json};
@@ -15,15 +17,22 @@ pub struct Superset {
     url: String,
     /// Its address is /superset/dashboard/SLUG/.
     pub slug: String,
+    session: Mutex<Session>,
+}
+
+/// A login. Superset forgets it after a quarter of an hour.
+struct Session {
+    since: Instant,
     /// Authorization, CSRF token and session: a write needs all three.
     headers: [(&'static str, String); 3],
 }
 
-impl Superset {
-    /// Logs in.
-    pub fn of(slug: &str) -> Self {
+/// A session that is older is made anew.
+const AGE: Duration = Duration::from_secs(600);
+
+impl Session {
+    fn new(url: &str) -> Self {
         let setting = |key| Servers::get().setting("superset", key);
-        let url = setting("url");
         let login = json!({ "username": setting("username"), "password": setting("password"), "provider": "db" });
         let path = format!("{url}/api/v1/security/");
         let token = text(&answer(|client| client.post(format!("{path}login")).json(&login))["access_token"]);
@@ -34,15 +43,27 @@ impl Superset {
             (response.json::<Json>().await.expect("JSON"), cookie.expect("a session"))
         });
         let headers = [("Authorization", format!("Bearer {token}")), ("X-CSRFToken", text(&csrf["result"])), ("Cookie", cookie)];
-        Self { url, slug: slug.into(), headers }
+        Self { since: Instant::now(), headers }
+    }
+}
+
+impl Superset {
+    /// Logs in.
+    pub fn of(slug: &str) -> Self {
+        let url = Servers::get().setting("superset", "url");
+        Self { session: Mutex::new(Session::new(&url)), url, slug: slug.into() }
     }
 
     /// The answer to a request under `/api/v1/`; null if it is no JSON.
     pub fn ask(&self, method: &Method, path: &str, body: Option<&Json>) -> Json {
         let url = format!("{}/api/v1/{path}", self.url);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.since.elapsed() > AGE {
+            *session = Session::new(&self.url);
+        }
         answer(|client| {
             let mut request = client.request(method.clone(), &url).header("Accept", "application/json");
-            for (name, value) in &self.headers {
+            for (name, value) in &session.headers {
                 request = request.header(*name, value);
             }
             if let Some(body) = body {
