@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::avro::{EncodeError, Encoder, Field, FieldKind, Plan, PlanError, Scalar};
-use crate::config::{Aggregate, Function, Late, Measure, column_name};
+use crate::config::{Aggregate, Function, Late, Measure, WINDOW_FIELDS, column_name};
 use crate::engine::{self, Definition, Number, Row};
 use crate::error::{Error, Kind, Result};
 
@@ -299,8 +299,7 @@ fn types(aggregate: &Aggregate, measure: &Measure, field: Option<(usize, FieldKi
 }
 
 fn window_columns() -> [(String, Value); 2] {
-    let timestamp = json!({"type": "long", "logicalType": "timestamp-millis"});
-    [("window_start".into(), timestamp.clone()), ("window_end".into(), timestamp)]
+    WINDOW_FIELDS.map(|name| (name.into(), json!({"type": "long", "logicalType": "timestamp-millis"})))
 }
 
 impl Column {

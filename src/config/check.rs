@@ -9,12 +9,9 @@ use std::collections::HashSet;
 use apache_avro::Schema;
 
 use self::names::topic_name;
-use super::types::{Aggregate, Config, Function, Generate, Late, Measure, Source, column_name};
+use super::types::{Aggregate, Config, Function, Generate, Late, Measure, Source, WINDOW_FIELDS, column_name};
 use super::units::Millis;
 use crate::error::{Error, Kind, Result};
-
-/// The columns that every window row has besides its group-by fields and measures.
-const WINDOW_FIELDS: [&str; 2] = ["window_start", "window_end"];
 
 fn wrong(place: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Config, format!("{place}: {what}"))

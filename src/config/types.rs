@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::charts::{Cell, Chart, ChartKind, Dashboard, Filter, Metric};
 pub use self::connections::{Druid, Http, Kafka, Property, Registry, Superset};
-pub use self::datasources::{Datasource, Rollup, Segment, column_name};
+pub use self::datasources::{Datasource, Rollup, Segment, TIME_COLUMN, WINDOW_FIELDS, column_name};
 pub use self::flow::{Aggregate, Constant, Function, Generate, Late, Measure, Poison, Source};
 
 /// A whole pipeline file.

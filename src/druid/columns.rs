@@ -5,11 +5,8 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::avro::{FieldKind, Outlined, outline};
-use crate::config::{Datasource, Function, Measure, column_name};
+use crate::config::{Datasource, Function, Measure, TIME_COLUMN, column_name};
 use crate::error::{Error, Kind, Result};
-
-/// The column that Druid keeps the time in; no other may have the name.
-const TIME_COLUMN: &str = "__time";
 
 /// What a datasource holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

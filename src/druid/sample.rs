@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::cause;
 use super::spec::Supervisor;
-use crate::config::Instant;
+use crate::config::{Instant, TIME_COLUMN};
 use crate::error::{Error, Kind, Result};
 use crate::http::one_line;
 
@@ -77,11 +77,11 @@ fn rows(supervisor: &Supervisor, sample: &Sample) -> Result<Told> {
 
 /// The time, then the columns.
 fn row(columns: &Map<String, Value>) -> String {
-    let mut text = match columns.get("__time").and_then(Value::as_i64) {
+    let mut text = match columns.get(TIME_COLUMN).and_then(Value::as_i64) {
         Some(ms) => Instant(ms).to_string(),
         None => "no time".into(),
     };
-    for (name, value) in columns.iter().filter(|(name, _)| *name != "__time") {
+    for (name, value) in columns.iter().filter(|(name, _)| *name != TIME_COLUMN) {
         // Writing to a string cannot fail.
         let _ = match value {
             Value::String(plain) => write!(text, " {name}={}", one_line(plain)),

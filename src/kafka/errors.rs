@@ -4,6 +4,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::Context;
+use crate::config::HIDDEN;
 use crate::error::{Error, Kind};
 
 /// Turns an error of librdkafka into ours: `what` says what was tried and where.
@@ -99,7 +100,7 @@ fn reason(error: &KafkaError) -> String {
     match error {
         KafkaError::ClientConfig(_, description, key, value) => {
             // The value may be a secret: only its name is told.
-            format!("property `{key}`: {}", description.replace(value.as_str(), "***"))
+            format!("property `{key}`: {}", description.replace(value.as_str(), HIDDEN))
         }
         KafkaError::ClientCreation(reason) => reason.clone(),
         KafkaError::Transaction(error) => error.string(),

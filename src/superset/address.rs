@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, HIDDEN, Secret};
 use crate::error::{Error, Kind, Result};
 
 /// What Superset shows, and takes, in place of a stored password.
@@ -51,7 +51,7 @@ impl Address {
     /// A text without the password, should a server have quoted it.
     pub fn scrub(&self, text: &str) -> String {
         match self.password.as_ref().map(Secret::expose) {
-            Some(password) if !password.is_empty() => text.replace(password, "***"),
+            Some(password) if !password.is_empty() => text.replace(password, HIDDEN),
             _ => text.into(),
         }
     }

@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::address::Address;
 use super::chart;
-use super::columns::{self, Column, TIME, Type};
+use super::columns::{self, Column, Type};
 use super::filters;
 use super::ids::{self, Kind};
 use super::layout;
-use crate::config::{Chart, Config, Dashboard, Datasource};
+use crate::config::{Chart, Config, Dashboard, Datasource, TIME_COLUMN};
 use crate::error::{self, Error, Result};
 use crate::plan;
 
@@ -106,7 +106,7 @@ fn dataset(config: &Config, datasource: &Datasource) -> Result<Asset> {
     let settings = json!({
         "table_name": datasource.name,
         "schema": SCHEMA,
-        "main_dttm_col": TIME,
+        "main_dttm_col": TIME_COLUMN,
         "database_uuid": uuid_of(config, Kind::Database, SCHEMA).to_string(),
         "columns": columns,
     });

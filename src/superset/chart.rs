@@ -3,8 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::columns::TIME;
-use crate::config::{Chart, ChartKind, Metric, Millis};
+use crate::config::{Chart, ChartKind, Metric, Millis, TIME_COLUMN};
 use crate::error::{Error, Kind, Result};
 
 /// The palette for series whose colour the pipeline file leaves open.
@@ -90,7 +89,7 @@ fn columns(chart: &Chart) -> &[String] {
 
 fn over_time(chart: &Chart) -> Result<Value> {
     let mut params = json!({
-        "x_axis": TIME,
+        "x_axis": TIME_COLUMN,
         "time_grain_sqla": time_grain(chart)?,
         "x_axis_sort_asc": true,
         "metrics": [metric(&chart.metric)],
@@ -169,7 +168,7 @@ fn table(chart: &Chart) -> Value {
         "all_columns": [],
         "order_by_cols": [],
         "order_desc": true,
-        "temporal_columns_lookup": { TIME: true },
+        "temporal_columns_lookup": { TIME_COLUMN: true },
         "server_pagination": false,
         "table_timestamp_format": "smart_date",
         "show_cell_bars": true,
@@ -199,7 +198,7 @@ pub fn query_context(chart: &Chart) -> Result<Value> {
 
 fn query(chart: &Chart) -> Value {
     json!({
-        "filters": [{ "col": TIME, "op": "TEMPORAL_RANGE", "val": time_range(chart) }],
+        "filters": [{ "col": TIME_COLUMN, "op": "TEMPORAL_RANGE", "val": time_range(chart) }],
         "extras": { "having": "", "where": "" },
         "applied_time_extras": {},
         "columns": columns(chart),
@@ -221,8 +220,8 @@ fn over_time_query(chart: &Chart) -> Result<Value> {
     let time = json!({
         "timeGrain": grain,
         "columnType": "BASE_AXIS",
-        "sqlExpression": TIME,
-        "label": TIME,
+        "sqlExpression": TIME_COLUMN,
+        "label": TIME_COLUMN,
         "expressionType": "SQL",
         "isColumnReference": true,
     });
@@ -238,7 +237,7 @@ fn over_time_query(chart: &Chart) -> Result<Value> {
 fn one_column_a_series(chart: &Chart) -> Value {
     let label = chart.metric.label();
     let pivot = json!({
-        "index": [TIME],
+        "index": [TIME_COLUMN],
         "columns": columns(chart),
         "aggregates": { label.as_str(): { "operator": "mean" } },
         "drop_missing_columns": false,
@@ -303,7 +302,7 @@ fn time_filter(chart: &Chart) -> Value {
     json!({
         "expressionType": "SIMPLE",
         "clause": "WHERE",
-        "subject": TIME,
+        "subject": TIME_COLUMN,
         "operator": "TEMPORAL_RANGE",
         "comparator": time_range(chart),
         "isExtra": false,

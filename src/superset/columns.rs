@@ -3,13 +3,8 @@
 //! They are declared to Superset instead of being looked up by it, so that datasets can be made before Druid has a row.
 
 use crate::avro::{FieldKind, outline};
-use crate::config::{Aggregate, Config, Datasource, Function, Measure, Source, column_name};
+use crate::config::{Aggregate, Config, Datasource, Function, Measure, Source, TIME_COLUMN, WINDOW_FIELDS, column_name};
 use crate::error::{Error, Kind, Result};
-
-/// Druid's time column.
-pub const TIME: &str = "__time";
-/// The columns that a window row has besides its group-by fields and measures.
-const WINDOW: [&str; 2] = ["window_start", "window_end"];
 
 /// What a column holds, in the words of Superset's Druid dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +49,7 @@ pub fn of(config: &Config, datasource: &Datasource) -> Result<Vec<Column>> {
     } else {
         Vec::new()
     };
-    let mut columns = vec![column(TIME, Type::Timestamp)];
+    let mut columns = vec![column(TIME_COLUMN, Type::Timestamp)];
     let asked_for = asked_for(config, datasource);
     for column in ingested(datasource, &from_topic).into_iter().chain(asked_for) {
         if columns.iter().all(|known| known.name != column.name) {
@@ -116,7 +111,7 @@ fn holds(kind: FieldKind) -> Option<Type> {
 
 fn window_row(aggregate: &Aggregate, fields: &[Field]) -> Vec<Field> {
     let group = |name: &String| (column_name(name), type_of(name, fields, Type::Varchar));
-    let window = WINDOW.iter().map(|name| ((*name).to_owned(), Some(Type::Long)));
+    let window = WINDOW_FIELDS.iter().map(|name| ((*name).to_owned(), Some(Type::Long)));
     let measures = aggregate.measures.iter().map(|measure| (measure.name.clone(), result(measure, fields)));
     aggregate.group_by.iter().map(group).chain(window).chain(measures).collect()
 }

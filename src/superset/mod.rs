@@ -48,7 +48,7 @@ pub use self::restore::Restoration;
 use self::session::Session;
 use self::survey::Survey;
 use crate::backup::Backup;
-use crate::config::Config;
+use crate::config::{Config, HIDDEN};
 use crate::error::{self, Error, Result};
 use crate::plan::{Action, Change, Plan};
 
@@ -174,7 +174,7 @@ async fn keep(config: &Config, session: &Session, there: &[(Kind, u64)]) -> Resu
 }
 
 fn password_change() -> Change {
-    Change { setting: "password".into(), old: json!("***"), new: json!("***") }
+    Change { setting: "password".into(), old: json!(HIDDEN), new: json!(HIDDEN) }
 }
 
 /// An import takes over whatever has the name of one of its objects, so that must have been asked for.

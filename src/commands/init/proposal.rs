@@ -6,11 +6,9 @@ use super::field::Field;
 use super::sample::{Sample, Seen};
 use super::time;
 use crate::avro::{FieldKind, Outlined};
-use crate::config::{Function, Millis, column_name};
+use crate::config::{Function, Millis, WINDOW_FIELDS, column_name};
 use crate::error::Result;
 
-/// The columns that every row of a sink has.
-const WINDOW_COLUMNS: [&str; 2] = ["window_start", "window_end"];
 /// A field is good to group by if it has this many different values.
 const GOOD_GROUPS: std::ops::RangeInclusive<u64> = 2..=50;
 /// Where no field is, one with this many is taken.
@@ -86,7 +84,7 @@ pub fn propose(topic: &str, outline: &[Outlined], sample: &Sample, time: Option<
     };
     let (groups, other_groups) = groups(&fields);
     let mut names: HashSet<String> = groups.iter().map(|group| column_name(&group.path)).collect();
-    names.extend(WINDOW_COLUMNS.map(str::to_owned));
+    names.extend(WINDOW_FIELDS.map(str::to_owned));
     let (measures, other_measures) = measures(&fields, &time.path, &mut names);
     let (window, window_why) = window(time::rate(times));
     Ok(Proposal {
@@ -117,7 +115,7 @@ fn groups(fields: &[Field<'_>]) -> (Vec<Chosen>, Vec<String>) {
     }
     good.sort();
     let (mut chosen, mut together) = (Vec::<Chosen>::new(), 1);
-    let mut columns = HashSet::from(WINDOW_COLUMNS.map(str::to_owned));
+    let mut columns = HashSet::from(WINDOW_FIELDS.map(str::to_owned));
     for (.., place, count, why) in good {
         let path = fields[place].path();
         let fits = chosen.is_empty() || (chosen.len() < 2 && together * count <= TOGETHER);

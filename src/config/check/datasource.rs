@@ -4,14 +4,11 @@ use std::collections::HashSet;
 
 use toml::Value;
 
-use super::super::types::{Datasource, Function, Measure, Rollup, Segment, column_name};
+use super::super::types::{Datasource, Function, Measure, Rollup, Segment, TIME_COLUMN, column_name};
 use super::super::units::Millis;
 use super::names::{self, shown, topic_name};
 use super::{at_least_one, has_field, whole_seconds, wrong};
 use crate::error::Result;
-
-/// The column that Druid keeps the time in.
-const TIME: &str = "__time";
 
 pub fn check(datasource: &Datasource) -> Result<()> {
     let place = format!("[[datasource]] `{}`", shown(&datasource.name));
@@ -41,11 +38,11 @@ fn columns(place: &str, datasource: &Datasource) -> Result<()> {
     let fields = datasource.columns.iter().flatten().map(|field| (column_name(field), format!("field `{}`", shown(field))));
     let measures = datasource.rollup.iter().flat_map(|rollup| &rollup.measures);
     let measures = measures.map(|measure| (measure.name.clone(), format!("measure `{}`", shown(&measure.name))));
-    let mut seen = HashSet::from([TIME.to_owned()]);
+    let mut seen = HashSet::from([TIME_COLUMN.to_owned()]);
     for (column, of) in fields.chain(measures) {
         names::column(place, &column)?;
-        if column == TIME {
-            return Err(wrong(place, format!("{of}: Druid keeps the name `{TIME}` for the time")));
+        if column == TIME_COLUMN {
+            return Err(wrong(place, format!("{of}: Druid keeps the name `{TIME_COLUMN}` for the time")));
         }
         if !seen.insert(column.clone()) {
             return Err(wrong(place, format!("{of} would be a second column `{}`", shown(&column)))

@@ -99,6 +99,11 @@ pub enum Segment {
     Month,
 }
 
+/// The column that Druid keeps the time in.
+pub const TIME_COLUMN: &str = "__time";
+/// The fields that every window row has besides its group-by fields and measures.
+pub const WINDOW_FIELDS: [&str; 2] = ["window_start", "window_end"];
+
 /// The column that a field becomes: nested ones (`customer.country`) are joined with an underscore, since neither Avro nor SQL
 /// takes a dot in a name.
 pub fn column_name(field: &str) -> String {
