@@ -54,6 +54,20 @@ pub struct Global {
     /// How long one request to the schema registry, Druid or Superset may take; default: 10s
     #[arg(long, global = true, value_name = "DURATION", value_parser = some_time, help_heading = "Global options")]
     pub timeout: Option<Millis>,
+    /// Say on stderr only what went wrong: no progress, no notes
+    #[arg(long, short = 'q', global = true, help_heading = "Global options")]
+    pub quiet: bool,
+    /// How messages of the log are written, on stderr; PIPELINE_LOG=debug shows more of them
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        env = "PIPELINE_LOG_FORMAT",
+        help_heading = "Global options"
+    )]
+    pub log_format: Output,
 }
 
 fn some_time(text: &str) -> Result<Millis, String> {
@@ -68,6 +82,14 @@ pub enum Command {
     Demo(Demo),
     /// Serve the dashboard as a live page, with the proof that it is right
     View(View),
+    /// From a cluster to a dashboard that is known to be right: all of it, in one command
+    Up(Up),
+    /// Look at every server and at the paths between them, and say what is wrong and what to do
+    Doctor(Doctor),
+    /// Compare every cell: raw events, aggregate, Druid, and what each chart of Superset shows
+    Verify(Verify),
+    /// Every hop at a glance: offsets, lag, watermark, supervisors, charts
+    Status(Status),
     /// Write made-up events to the source topic
     Produce(Produce),
     /// Sum events in event-time windows, exactly once, from the source topic into the sink topic
@@ -88,6 +110,82 @@ pub enum Command {
     Init(Init),
     /// Show the settings in effect, or the pipeline file's JSON schema
     Config(ConfigArgs),
+    /// Write shell completions, or the man pages
+    Completions(Completions),
+}
+
+/// `pipeline up`
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Do not make events up: the source topics are written by others
+    #[arg(long)]
+    pub no_produce: bool,
+    /// Events a second that are made up
+    #[arg(long, default_value_t = 1.0, value_name = "N", conflicts_with = "no_produce")]
+    pub rate: f64,
+    /// First make up history, from this long ago, where the source topic has no events yet
+    #[arg(long, default_value = "30m", value_name = "DURATION", conflicts_with = "no_produce")]
+    pub backfill: Millis,
+    /// Take over objects of the same name that this pipeline file did not make; they are backed up first
+    #[arg(long)]
+    pub adopt: bool,
+    /// End once the dashboard is verified, with the result as exit code; what was set up stays
+    #[arg(long)]
+    pub once: bool,
+    /// Serve Prometheus metrics at /metrics, and /healthz and /readyz, on this address, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// `pipeline doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// `pipeline verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Read only what has come since this time (RFC 3339), or in this long, and judge no cell that began before; default: all
+    /// that the topics hold
+    #[arg(long, value_name = "TIME|DURATION")]
+    pub since: Option<Since>,
+    /// Count cells that differ by exactly their late records, too
+    #[arg(long)]
+    pub strict: bool,
+    /// Go on: compare again and again, and tell how fresh each hop is
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: serve Prometheus metrics at /metrics on this address, e.g. 127.0.0.1:9465
+    #[arg(long, value_name = "HOST:PORT", requires = "watch")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// `pipeline status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Go on: on a terminal as a screen that is drawn anew each second
+    #[arg(long)]
+    pub watch: bool,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// `pipeline completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// What to write: completions of a shell to stdout, or man pages
+    #[arg(value_name = "SHELL")]
+    pub shell: Option<clap_complete::Shell>,
+    /// Write the man pages into this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "shell")]
+    pub man: Option<PathBuf>,
 }
 
 /// What the help says of Druid.

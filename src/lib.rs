@@ -3,7 +3,8 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { { metrics, view } -> aggregate, letters, druid, superset, embedded } -> { kafka, registry } -> { avro, http } -> engine
+//! main -> commands -> { metrics, view, verify, doctor, status } -> { proof -> aggregate, letters, druid, superset, embedded }
+//!      -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
 //! * [`cli`]: what can be typed; [`config`]: what the pipeline file says; [`error`]: what can go wrong and its exit code.
@@ -16,7 +17,8 @@
 //! * [`embedded`]: a broker and a registry inside this process, for a demonstration and for tests.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 //!   [`plan`]: what is to be done about each object, told setting by setting (pure); [`backup`]: what is replaced, kept in a file.
-//! * [`view`]: the dashboard and its proof as a live page.
+//! * [`proof`]: what the topics say of the sink's rows and of the charts (pure). [`view`]: the dashboard and its proof as a live page;
+//!   [`verify`]: the same proof through Druid and Superset. [`doctor`]: is everything there that is needed; [`status`]: how far is it.
 
 pub mod aggregate;
 pub mod avro;
@@ -24,6 +26,7 @@ pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 pub mod druid;
 pub mod embedded;
 pub mod engine;
@@ -34,6 +37,9 @@ pub mod kafka;
 pub mod letters;
 pub mod metrics;
 pub mod plan;
+pub mod proof;
 pub mod registry;
+pub mod status;
 pub mod superset;
+pub mod verify;
 pub mod view;

@@ -18,15 +18,20 @@ macro_rules! note {
 }
 
 mod aggregate;
+mod completions;
 mod config;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod down;
 mod druid_ingest;
 mod init;
 mod produce;
 mod restore;
+mod status;
 mod superset_bootstrap;
+mod up;
+mod verify;
 mod view;
 
 use std::io::{IsTerminal, Write};
@@ -43,6 +48,7 @@ pub fn run(cli: Cli) -> Result<()> {
     start_log()?;
     let mut config = match &cli.command {
         Command::Config(args) => return config::run(&cli.global, args),
+        Command::Completions(args) => return completions::run(args),
         Command::Init(_) => crate::config::connections(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
         _ => crate::config::load(cli.global.config.as_deref(), &overrides(&cli.global)?)?,
     };
@@ -66,7 +72,12 @@ pub fn run(cli: Cli) -> Result<()> {
             Command::Restore(args) => restore::run(&config, &args).await,
             Command::Down(args) => down::run(&config, &args).await,
             Command::Init(args) => init::run(&config, &args).await,
+            Command::Up(args) => up::run(&config, &args).await,
+            Command::Doctor(args) => doctor::run(&config, &args).await,
+            Command::Verify(args) => verify::run(&config, &args).await,
+            Command::Status(args) => status::run(&config, &args).await,
             Command::Config(args) => config::run(&cli.global, &args),
+            Command::Completions(args) => completions::run(&args),
         }
     });
     runtime.shutdown_background();

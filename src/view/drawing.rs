@@ -2,16 +2,15 @@
 //!
 //! The chart is the one that superset-bootstrap makes a slice of: what Superset asks Druid for is computed here from the topic.
 
-mod question;
 mod tallies;
 
 use std::collections::{BTreeMap, HashMap};
 
-use self::question::{Question, floor};
 use self::tallies::{Limits, Tallies, Tally};
 use super::state::{self, Data, OverTime, Row, Series, Slice};
 use crate::avro::{Plan, wire};
 use crate::config::{Chart, ChartKind, Config, Datasource, Function};
+use crate::proof::{Question, floor};
 
 /// So many buckets are kept, the latest.
 const BUCKETS: usize = 1_000;

@@ -10,11 +10,8 @@
 mod drawing;
 mod page;
 mod picture;
-mod proof;
-mod rows;
 mod server;
 mod state;
-mod stream;
 mod watcher;
 
 pub use server::serve;

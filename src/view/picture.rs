@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::drawing::Drawing;
-use super::state::{Difference, Reading, SHOWN, State, Verdict};
-use super::stream::{Record, Stream, schema_id};
+use super::state::{Reading, State, Verdict};
 use crate::config::Config;
+use crate::proof::{Record, SHOWN, Stream, Told, schema_id};
 
 /// The rate is that of so many milliseconds.
 const RATE_MS: i64 = 10_000;
@@ -87,7 +87,7 @@ impl Picture {
     /// How it all stands at this time; `level_ms`: all topics were read to where they ended at that time.
     pub fn state(&mut self, now_ms: i64, level_ms: Option<i64>, reading: Option<Reading>, trouble: Option<String>) -> State {
         let (mut equal, mut differing, mut waiting, mut left_out) = (0, 0, 0, 0);
-        let mut differences: Vec<Difference> = Vec::new();
+        let mut differences: Vec<Told> = Vec::new();
         for stream in &mut self.streams {
             let judged = stream.judge(level_ms);
             (equal, differing) = (equal + judged.equal, differing + judged.differing);

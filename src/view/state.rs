@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use super::proof::What;
-
-/// So many differences are told one by one.
-pub const SHOWN: usize = 20;
+use crate::proof::Told;
 
 /// `GET /state`, and each event of `GET /events`.
 #[derive(Debug, Clone, Serialize)]
@@ -48,8 +45,8 @@ pub struct State {
     pub waiting: u64,
     /// Cells that cannot be judged at all: some of their records or rows are no longer in the topics.
     pub left_out: u64,
-    /// The first [`SHOWN`] differences.
-    pub differences: Vec<Difference>,
+    /// The first [`SHOWN`](crate::proof::SHOWN) differences.
+    pub differences: Vec<Told>,
     /// Why the rest may be out of date.
     pub trouble: Option<String>,
     /// The dashboard's charts, row by row.
@@ -75,32 +72,6 @@ pub enum Verdict {
     Equal,
     /// Some cell is not.
     Differs,
-}
-
-/// A cell that is not equal.
-#[derive(Debug, Clone, Serialize)]
-pub struct Difference {
-    /// The topic its row is in, or should be.
-    pub sink: String,
-    /// Window start.
-    pub window: i64,
-    /// The group.
-    pub group: String,
-    /// What is wrong.
-    pub what: What,
-    /// Each measure.
-    pub measures: Vec<Measure>,
-}
-
-/// A measure of a cell that is not equal.
-#[derive(Debug, Clone, Serialize)]
-pub struct Measure {
-    /// Its name.
-    pub name: String,
-    /// What the raw records come to.
-    pub raw: Option<String>,
-    /// What the sink says.
-    pub aggregate: Option<String>,
 }
 
 /// A chart with its data.

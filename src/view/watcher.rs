@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 use super::picture::Picture;
 use super::state::{Reading, State};
-use super::stream::{Record, Stream};
 use crate::aggregate::Layout;
 use crate::config::{Aggregate, Config};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{Look, Tail};
 use crate::letters::Envelope;
+use crate::proof::{Record, Stream};
 use crate::registry::{Registered, Registry};
 
 /// How often the state is told, while the history is read and after.

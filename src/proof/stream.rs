@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::proof::{self, Counted, Proof};
+use serde::Serialize;
+
+use super::judge::{self, Counted, Proof, What};
 use super::rows::Rows;
-use super::state;
 use crate::aggregate::{Layout, Reader, Writer};
 use crate::avro::{PlanError, Scalar};
 use crate::config::{Aggregate, Late};
@@ -32,6 +33,32 @@ pub struct Record<'a> {
     pub envelope: Option<Envelope>,
     /// Whether records of its partition were there before the first that was read.
     pub begins_late: bool,
+}
+
+/// A cell that is not equal, in words.
+#[derive(Debug, Clone, Serialize)]
+pub struct Told {
+    /// The topic its row is in, or should be.
+    pub sink: String,
+    /// Window start.
+    pub window: i64,
+    /// The group.
+    pub group: String,
+    /// What is wrong.
+    pub what: What,
+    /// Each measure.
+    pub measures: Vec<Measure>,
+}
+
+/// A measure of a cell that is not equal.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measure {
+    /// Its name.
+    pub name: String,
+    /// What the raw records come to.
+    pub raw: Option<String>,
+    /// What the sink says.
+    pub aggregate: Option<String>,
 }
 
 /// A topic of a stream.
@@ -212,19 +239,19 @@ impl Stream {
     }
 
     /// The proof as it stands; `level_ms`: all topics were read to where they ended at this time.
-    pub fn judge(&mut self, level_ms: Option<i64>) -> proof::Judged {
+    pub fn judge(&mut self, level_ms: Option<i64>) -> judge::Judged {
         self.proof.judge(&self.rows, level_ms)
     }
 
     /// A difference as the page shows it.
-    pub fn describe(&self, difference: &proof::Difference) -> state::Difference {
+    pub fn describe(&self, difference: &judge::Difference) -> Told {
         let text = |values: &Option<Vec<Scalar<'_>>>, place: usize| Some(values.as_ref()?.get(place)?.to_string());
-        let measures = self.rows.measures().iter().enumerate().map(|(place, field)| state::Measure {
+        let measures = self.rows.measures().iter().enumerate().map(|(place, field)| Measure {
             name: field.name.clone(),
             raw: text(&difference.raw, place),
             aggregate: text(&difference.aggregate, place),
         });
-        state::Difference {
+        Told {
             sink: self.sink.clone(),
             window: difference.key.0,
             group: self.layout.describe_group(&difference.key.1),

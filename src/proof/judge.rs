@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::SHOWN;
 use super::rows::{Found, Rows, add_up, is_same};
-use super::state::SHOWN;
 use crate::avro::Scalar;
 use crate::engine::{Definition, Number, Observed, recompute};
 

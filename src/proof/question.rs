@@ -3,9 +3,9 @@
 //! Charts name the columns of their datasource. What becomes of a record's fields on the way to a column is done here in reverse: a
 //! nested field is found again by its column's name, and a metric over a rolled-up column is put to the records themselves.
 
+use super::rows::to_float;
 use crate::avro::{FieldKind, Plan, Scalar, outline};
 use crate::config::{Chart, ChartKind, Datasource, Function, Rollup, column_name};
-use crate::view::rows::to_float;
 
 /// A metric over the records of a topic.
 #[derive(Debug, Clone)]

@@ -1,0 +1,1 @@
+//! How far every hop of a pipeline file is.
