@@ -5,15 +5,19 @@
 
 use super::rows::to_float;
 use crate::avro::{FieldKind, Plan, Scalar, outline};
-use crate::config::{Chart, ChartKind, Datasource, Function, Rollup, column_name};
+use crate::config::{Chart, ChartKind, Datasource, Function, Metric, Rollup, column_name};
 
-/// A metric over the records of a topic.
+const DAY_MS: i64 = 24 * 3_600_000;
+/// A week.
+pub const WEEK_MS: i64 = 7 * DAY_MS;
+/// The first Monday of 1970.
+pub const MONDAY_MS: i64 = 4 * DAY_MS;
+
+/// Metrics over the records of a topic.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// What is computed.
-    pub function: Function,
-    /// Of which column or field; `None`: it counts records.
-    field: Option<String>,
+    /// What is computed: a function of a column or field; of none: of the records themselves.
+    metrics: Vec<(Function, Option<String>)>,
     /// The columns that records are told apart by.
     pub dimensions: Vec<String>,
     /// The field of the event time.
@@ -29,20 +33,31 @@ pub struct Answer {
     pub time_ms: i64,
     /// The value of each dimension.
     pub group: Vec<String>,
-    /// The value that the metric is over; `None`: it is null, which no metric counts.
-    pub value: Option<f64>,
+    /// The value that each metric is over; `None`: it is null, which no metric counts.
+    pub values: Vec<Option<f64>>,
 }
 
 impl Question {
     /// The question of a chart; the error says why the topic cannot answer it.
-    pub fn new(chart: &Chart, datasource: &Datasource) -> Result<Self, String> {
-        let (function, field) = match &datasource.rollup {
-            Some(rollup) => of_records(chart, rollup)?,
-            None => (chart.metric.function, chart.metric.field.clone()),
-        };
+    pub fn of_chart(chart: &Chart, datasource: &Datasource) -> Result<Self, String> {
         let dimensions = if chart.kind == ChartKind::BigNumber { Vec::new() } else { chart.group_by.clone() };
+        Self::new(std::slice::from_ref(&chart.metric), dimensions, datasource)
+    }
+
+    /// A question about the columns of a datasource; the error says why the topic cannot answer it.
+    pub fn new(metrics: &[Metric], dimensions: Vec<String>, datasource: &Datasource) -> Result<Self, String> {
+        let of_records = |metric: &Metric| match &datasource.rollup {
+            Some(rollup) => of_records(metric, rollup),
+            None => Ok((metric.function, metric.field.clone())),
+        };
+        let metrics: Result<Vec<_>, String> = metrics.iter().map(of_records).collect();
         let rolled_up_to = datasource.rollup.as_ref().map(|rollup| rollup.grain.0);
-        Ok(Self { function, field, dimensions, time: datasource.time.clone(), rolled_up_to })
+        Ok(Self { metrics: metrics?, dimensions, time: datasource.time.clone(), rolled_up_to })
+    }
+
+    /// What each metric computes of the records.
+    pub fn functions(&self) -> impl Iterator<Item = Function> {
+        self.metrics.iter().map(|(function, _)| *function)
     }
 
     /// How to read the answer of records of this schema (JSON); the error says why they have none.
@@ -56,15 +71,18 @@ impl Question {
         let mut wanted = vec![self.time.clone()];
         wanted.extend(self.dimensions.iter().map(|column| path(column)));
         // A count of records asks for the time once more, which every record has.
-        wanted.push(self.field.as_deref().map_or_else(|| self.time.clone(), path));
+        wanted.extend(self.metrics.iter().map(|(_, field)| field.as_deref().map_or_else(|| self.time.clone(), path)));
         let plan = Plan::compile(schema, &wanted).map_err(|error| error.to_string())?;
-        let (time, metric) = (plan.kind(0), plan.kind(wanted.len() - 1));
+        let time = plan.kind(0);
         if !matches!(time, FieldKind::Long | FieldKind::TimestampMillis | FieldKind::TimestampMicros) {
             return Err(format!("its time `{}` is of type {time}, which is no timestamp", self.time));
         }
-        if self.function != Function::Count && !is_number(metric) {
-            let field = self.field.as_deref().unwrap_or_default();
-            return Err(format!("there is no {} of `{field}`, which is of type {metric}", self.function.sql()));
+        for (place, (function, field)) in self.metrics.iter().enumerate() {
+            let kind = plan.kind(1 + self.dimensions.len() + place);
+            if *function != Function::Count && !is_number(kind) {
+                let field = field.as_deref().unwrap_or_default();
+                return Err(format!("there is no {} of `{field}`, which is of type {kind}", function.sql()));
+            }
         }
         Ok(plan)
     }
@@ -75,12 +93,13 @@ impl Question {
         plan.decode(datum, &mut slots).ok()?;
         let time_ms = slots[0].event_time(plan.kind(0))?;
         let time_ms = self.rolled_up_to.map_or(time_ms, |grain| floor(time_ms, grain));
-        let (metric, group) = slots[1..].split_last()?;
-        let value = match self.function {
-            Function::Count => (*metric != Scalar::Null).then_some(1.0),
-            _ => to_float(*metric),
+        let (group, metrics) = slots[1..].split_at(self.dimensions.len());
+        let value = |((function, _), slot): (&(Function, _), &Scalar<'_>)| match function {
+            Function::Count => (*slot != Scalar::Null).then_some(1.0),
+            _ => to_float(*slot),
         };
-        Some(Answer { time_ms, group: group.iter().map(Scalar::to_string).collect(), value })
+        let values = self.metrics.iter().zip(metrics).map(value).collect();
+        Some(Answer { time_ms, group: group.iter().map(Scalar::to_string).collect(), values })
     }
 }
 
@@ -90,10 +109,16 @@ pub fn floor(time_ms: i64, grain: i64) -> i64 {
     time_ms.div_euclid(grain).saturating_mul(grain)
 }
 
-/// The function and field that give of records what the chart's metric gives of rows that were added up.
-fn of_records(chart: &Chart, rollup: &Rollup) -> Result<(Function, Option<String>), String> {
-    let (asked, label) = (chart.metric.function, chart.metric.label());
-    let Some(field) = &chart.metric.field else {
+/// The same of a chart's buckets. Weeks begin on a Monday, as Druid's do; the first one of 1970 was its fifth day.
+pub fn bucket(time_ms: i64, grain: i64) -> i64 {
+    let shift = if grain == WEEK_MS { MONDAY_MS } else { 0 };
+    floor(time_ms.saturating_sub(shift), grain).saturating_add(shift)
+}
+
+/// The function and field that give of records what a metric gives of rows that were added up.
+fn of_records(metric: &Metric, rollup: &Rollup) -> Result<(Function, Option<String>), String> {
+    let (asked, label) = (metric.function, metric.label());
+    let Some(field) = &metric.field else {
         return Err(format!("{label} counts rows that Druid has added up, and the topic has none of them"));
     };
     match (asked, rollup.measures.iter().find(|measure| measure.name == *field)) {
@@ -124,7 +149,7 @@ fn is_number(kind: FieldKind) -> bool {
 mod tests {
     use super::*;
     use crate::avro::Encoder;
-    use crate::config::{self, Config, Measure, Metric, Millis};
+    use crate::config::{self, Config, Measure, Millis};
 
     const CLICK: &str = r#"{"type":"record","name":"Click","fields":[
         {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
@@ -141,7 +166,7 @@ mod tests {
     }
 
     fn asked(chart: &Chart, datasource: &Datasource, datum: &[u8]) -> Option<Answer> {
-        let question = Question::new(chart, datasource).unwrap();
+        let question = Question::of_chart(chart, datasource).unwrap();
         question.ask(&question.plan(CLICK).unwrap(), datum)
     }
 
@@ -163,7 +188,9 @@ mod tests {
     #[test]
     fn a_nested_field_is_found_by_its_column() {
         let (mut chart, datasource) = case();
-        let answer = |group: [&str; 2], value| Some(Answer { time_ms: 61_001, group: group.map(str::to_owned).to_vec(), value });
+        let answer = |group: [&str; 2], value| {
+            Some(Answer { time_ms: 61_001, group: group.map(str::to_owned).to_vec(), values: vec![value] })
+        };
         assert_eq!(asked(&chart, &datasource, &click(Some("news"), Some(5))), answer(["news", "curl"], Some(5.0)));
         assert_eq!(asked(&chart, &datasource, &click(None, None)), answer(["null", "curl"], None));
         // A count of records counts those whose fields are null too, a count of a column does not.
@@ -179,7 +206,7 @@ mod tests {
     fn what_a_schema_cannot_answer_is_named() {
         let (mut chart, mut datasource) = case();
         let why = |chart: &Chart, datasource: &Datasource| {
-            Question::new(chart, datasource).and_then(|question| question.plan(CLICK)).unwrap_err()
+            Question::of_chart(chart, datasource).and_then(|question| question.plan(CLICK)).unwrap_err()
         };
         chart.metric.field = Some("agent_name".into());
         assert_eq!(why(&chart, &datasource), "there is no SUM of `agent_name`, which is of type string");
@@ -214,10 +241,10 @@ mod tests {
             (Sum, Some("at"), Err("SUM(at) is over rows that Druid has added up, and the topic has none of them")),
         ] {
             chart.metric = Metric { function, field: field.map(str::to_owned) };
-            match (Question::new(&chart, &datasource), expected) {
+            match (Question::of_chart(&chart, &datasource), expected) {
                 (Ok(question), Ok(value)) => {
                     let answer = question.ask(&question.plan(CLICK).unwrap(), &click(None, Some(5))).unwrap();
-                    assert_eq!((answer.time_ms, answer.value), (60_000, value), "{field:?}");
+                    assert_eq!((answer.time_ms, answer.values), (60_000, vec![value]), "{field:?}");
                 }
                 (Err(why), Err(expected)) => assert_eq!(why, expected),
                 (found, expected) => panic!("{found:?}, not {expected:?}"),

@@ -6,11 +6,11 @@ mod tallies;
 
 use std::collections::{BTreeMap, HashMap};
 
-use self::tallies::{Limits, Tallies, Tally};
+use self::tallies::{Limits, Tallies};
 use super::state::{self, Data, OverTime, Row, Series, Slice};
 use crate::avro::{Plan, wire};
 use crate::config::{Chart, ChartKind, Config, Datasource, Function};
-use crate::proof::{Question, floor};
+use crate::proof::{Question, Tally, bucket};
 
 /// So many buckets are kept, the latest.
 const BUCKETS: usize = 1_000;
@@ -29,7 +29,6 @@ const PARTS: i64 = 100;
 const ROWS: usize = 200;
 
 const DAY_MS: i64 = 24 * 3_600_000;
-const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// What happens so long after it was written is not drawn, ms.
 const AHEAD_MS: i64 = DAY_MS;
@@ -88,7 +87,7 @@ impl Drawing {
             row,
             width,
             colors,
-            question: Question::new(chart, datasource),
+            question: Question::of_chart(chart, datasource),
             grain,
             plans: HashMap::new(),
             unread: None,
@@ -119,13 +118,11 @@ impl Drawing {
             return;
         }
         self.unread = None;
-        self.tallies.add(self.bucket(answer.time_ms), &answer.group, answer.value);
+        self.tallies.add(self.bucket(answer.time_ms), &answer.group, answer.values.first().copied().flatten());
     }
 
     fn bucket(&self, time_ms: i64) -> i64 {
-        // Weeks begin on a Monday, as Druid's do; the first one of 1970 was its fifth day.
-        let shift = |grain| if grain == WEEK_MS { 4 * DAY_MS } else { 0 };
-        self.grain.map_or(0, |grain| floor(time_ms.saturating_sub(shift(grain)), grain).saturating_add(shift(grain)))
+        self.grain.map_or(0, |grain| bucket(time_ms, grain))
     }
 
     /// The chart with its data at this time; `open_from`: the time from which events are still to come; both ms.
@@ -162,7 +159,8 @@ impl Drawing {
 
     /// What is computed of the records.
     fn function(&self) -> Function {
-        self.question.as_ref().map_or(self.chart.metric.function, |question| question.function)
+        let asked = self.question.as_ref().ok().and_then(|question| question.functions().next());
+        asked.unwrap_or(self.chart.metric.function)
     }
 
     fn over_time(&self, until_ms: i64, open_from: Option<i64>) -> OverTime {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::drawing::Drawing;
 use super::state::{Reading, State, Verdict};
 use crate::config::Config;
+use crate::follow::Takes;
 use crate::proof::{Record, SHOWN, Stream, Told, schema_id};
 
 /// The rate is that of so many milliseconds.
@@ -60,28 +61,6 @@ impl Picture {
     pub fn topics(&self) -> Vec<String> {
         let topics = self.streams.iter().flat_map(Stream::topics).chain(self.drawings.iter().map(|one| one.topic.as_str()));
         topics.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
-    }
-
-    /// The schema that must be learnt before this record can be taken.
-    pub fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
-        schema_id(record.value).filter(|id| self.known.get(id).is_none_or(|until_ms| *until_ms < now_ms))
-    }
-
-    /// Takes note of what the registry says of an id; `None`: it does not know it, or it is no Avro schema.
-    pub fn learn(&mut self, id: u32, schema: Option<&str>, now_ms: i64) {
-        self.known.insert(id, if schema.is_some() { i64::MAX } else { now_ms + ASK_AGAIN_MS });
-        self.streams.iter_mut().for_each(|stream| stream.learn(id, schema));
-        self.drawings.iter_mut().for_each(|drawing| drawing.learn(id, schema));
-    }
-
-    /// Takes a record, whose schema was learnt.
-    pub fn take(&mut self, record: &Record<'_>, now_ms: i64) {
-        self.events += u64::from(self.streams.iter().any(|stream| stream.source == record.topic));
-        self.streams.iter_mut().for_each(|stream| stream.take(record, now_ms));
-        self.drawings
-            .iter_mut()
-            .filter(|drawing| drawing.topic == record.topic)
-            .for_each(|drawing| drawing.add(record.value, record.time_ms));
     }
 
     /// How it all stands at this time; `level_ms`: all topics were read to where they ended at that time.
@@ -162,6 +141,27 @@ impl Picture {
         }
         self.ticks.push_back(now);
         self.ticks.front().map_or(0.0, |first| per_second(*first, now))
+    }
+}
+
+impl Takes for Picture {
+    fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
+        schema_id(record.value).filter(|id| self.known.get(id).is_none_or(|until_ms| *until_ms < now_ms))
+    }
+
+    fn learn(&mut self, id: u32, schema: Option<&str>, now_ms: i64) {
+        self.known.insert(id, if schema.is_some() { i64::MAX } else { now_ms + ASK_AGAIN_MS });
+        self.streams.iter_mut().for_each(|stream| stream.learn(id, schema));
+        self.drawings.iter_mut().for_each(|drawing| drawing.learn(id, schema));
+    }
+
+    fn take(&mut self, record: &Record<'_>, now_ms: i64) {
+        self.events += u64::from(self.streams.iter().any(|stream| stream.source == record.topic));
+        self.streams.iter_mut().for_each(|stream| stream.take(record, now_ms));
+        self.drawings
+            .iter_mut()
+            .filter(|drawing| drawing.topic == record.topic)
+            .for_each(|drawing| drawing.add(record.value, record.time_ms));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -21,7 +21,8 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error"]),
     ("proof", &["aggregate", "avro", "config", "engine", "error", "letters"]),
-    ("view", &["aggregate", "avro", "config", "engine", "error", "kafka", "letters", "proof", "registry"]),
+    ("follow", &["aggregate", "config", "error", "kafka", "letters", "proof", "registry"]),
+    ("view", &["aggregate", "avro", "config", "engine", "error", "follow", "kafka", "letters", "proof", "registry"]),
     (
         "verify",
         &[
@@ -31,6 +32,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "druid",
             "engine",
             "error",
+            "follow",
             "http",
             "kafka",
             "letters",

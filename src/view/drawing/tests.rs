@@ -1,6 +1,7 @@
 use super::*;
 use crate::avro::{Encoder, Scalar};
 use crate::config::{self, Metric, Millis};
+use crate::proof::WEEK_MS;
 
 const MINUTE: i64 = 60_000;
 
