@@ -380,6 +380,16 @@ pub enum Since {
     Ago(Millis),
 }
 
+impl Since {
+    /// The time in ms since 1970; how long ago it was, is reckoned from now.
+    pub fn ms(self) -> i64 {
+        match self {
+            Self::Time(time) => time.0,
+            Self::Ago(span) => chrono::Utc::now().timestamp_millis().saturating_sub(span.0),
+        }
+    }
+}
+
 impl FromStr for Since {
     type Err = String;
 

@@ -34,6 +34,11 @@ struct Stamp {
 
 const VERSION: u32 = 1;
 
+/// Up to which offset, exclusively, a partition was read by who committed this metadata; `None`: it is not an aggregate's.
+pub fn position(metadata: &str) -> Option<i64> {
+    serde_json::from_str::<Stamp>(metadata).ok().map(|stamp| stamp.position)
+}
+
 /// Schema ids by which no record could be read, and the last record that was rejected for it.
 ///
 /// An id may become known later, or the newest schema may get a default for what was missing. What was rejected before must stay so

@@ -1,10 +1,183 @@
-//! `pipeline verify`
+//! `pipeline verify`: compares every cell, once or again and again.
 
-use crate::cli::Verify;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cli::{Output, Since, Verify};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::verify::{Comparison, Difference, Hop, Report, Scope, Verdict, Verifier};
 
-#[expect(clippy::unused_async, reason = "to come")]
-pub(super) async fn run(_config: &Config, _args: &Verify) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+/// An error that lasts so long ends a comparison; before, it may pass.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is told how it stands, to a person and to a log.
+const TOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+pub(super) async fn run(config: &Config, args: &Verify) -> Result<()> {
+    let scope = Scope { since_ms: args.since.map(Since::ms), strict: args.strict };
+    let verifier = Verifier::start(config, scope)?;
+    if args.watch { watch(&verifier, args).await } else { once(&verifier, args.output).await }
+}
+
+async fn once(verifier: &Verifier, output: Output) -> Result<()> {
+    let report = tokio::select! {
+        settled = settled(verifier, show) => settled,
+        () = super::stop_signal() => Err(Error::new(Kind::Failed, "stopped before everything was compared")),
+    };
+    clear();
+    let report = report?;
+    match output {
+        Output::Json => say!("{}", json(&report)),
+        Output::Text => say!("{}", text(&report).trim_end()),
+    }
+    verdict(&report)
+}
+
+/// Waits until all is compared, or it cannot be.
+pub(super) async fn settled(verifier: &Verifier, mut tell: impl FnMut(&Report)) -> Result<Arc<Report>> {
+    let mut reports = verifier.reports.clone();
+    let mut failing_since: Option<Instant> = None;
+    while reports.changed().await.is_ok() {
+        let report = Arc::clone(&reports.borrow_and_update());
+        match &report.error {
+            Some(error) if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => return Err(error.clone()),
+            Some(_) => {}
+            None => failing_since = None,
+        }
+        if report.verdict != Verdict::Waiting || report.is_empty {
+            return Ok(report);
+        }
+        tell(&report);
+    }
+    Err(verifier.ended().await)
+}
+
+async fn watch(verifier: &Verifier, args: &Verify) -> Result<()> {
+    let terminal = std::io::stdout().is_terminal() && args.output == Output::Text;
+    let mut told = BTreeSet::new();
+    let mut ticks = tokio::time::interval(if terminal { TOLD.0 } else { TOLD.1 });
+    let mut stop = std::pin::pin!(super::stop_signal());
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            error = verifier.ended() => return Err(error),
+            _ = ticks.tick() => tell(&verifier.reports.borrow(), args.output, &mut told),
+        }
+    }
+    let report = Arc::clone(&verifier.reports.borrow());
+    if args.output == Output::Text {
+        say!("{}", text(&report).trim_end());
+    }
+    verdict(&report)
+}
+
+/// A line about how it stands, and each difference once.
+fn tell(report: &Report, output: Output, told: &mut BTreeSet<String>) {
+    if output == Output::Json {
+        return say!("{}", json(report));
+    }
+    for difference in report.comparisons.iter().flat_map(|one| &one.differences) {
+        let line = difference.to_string();
+        if told.insert(line.clone()) {
+            say!("DIFFERS  {line}");
+        }
+    }
+    say!("{} {}", crate::config::Instant(chrono::Utc::now().timestamp_millis()), line(report));
+}
+
+/// How it stands, in a line.
+pub(super) fn line(report: &Report) -> String {
+    let (equal, differing) = report.cells();
+    let waiting: u64 = report.comparisons.iter().map(|one| one.waiting).sum();
+    let mut line = match report.reading {
+        Some((done, all)) => format!("reading {done} of {all}"),
+        None => format!("{equal} cells equal, {differing} differ, {waiting} under way"),
+    };
+    if let Some(trouble) = &report.trouble {
+        line = format!("{line}  trouble: {trouble}");
+    }
+    line
+}
+
+fn show(report: &Report) {
+    if std::io::stderr().is_terminal() {
+        // If the terminal is gone, there is nobody to tell.
+        let _ = write!(std::io::stderr(), "\r\x1b[K{}", line(report));
+    }
+}
+
+fn clear() {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
+}
+
+fn json(report: &Report) -> String {
+    serde_json::to_string(report).unwrap_or_default()
+}
+
+/// The whole report.
+pub(super) fn text(report: &Report) -> String {
+    let width = report.comparisons.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<String> = report.comparisons.iter().map(|one| comparison(one, width)).collect();
+    let differences = report.comparisons.iter().flat_map(|one| &one.differences);
+    lines.extend(differences.map(|difference: &Difference| format!("DIFFERS  {difference}")));
+    for fresh in &report.freshness {
+        lines.push(format!(
+            "fresh  {}: p50 {} ms, p99 {} ms, max {} ms of {}",
+            fresh.path, fresh.p50_ms, fresh.p99_ms, fresh.max_ms, fresh.count
+        ));
+    }
+    let (equal, differing) = report.cells();
+    let left_out: u64 = report.comparisons.iter().map(|one| one.left_out).sum();
+    let mut summary = format!("{equal} cells equal, {differing} differ");
+    if left_out > 0 {
+        summary = format!("{summary}, {left_out} left out");
+    }
+    let summary = match report.verdict {
+        Verdict::Equal => format!("verified: {summary}"),
+        _ => summary,
+    };
+    lines.push(summary);
+    lines.join("\n")
+}
+
+fn comparison(one: &Comparison, width: usize) -> String {
+    let hop = match one.hop {
+        Hop::Kafka => "Kafka",
+        Hop::Druid => "Druid",
+        Hop::Superset => "Superset",
+    };
+    let mut line = format!("{hop:<8}  {:<width$}  {:>7} equal", one.name, one.equal);
+    for (count, what) in [
+        (one.differing, "DIFFER"),
+        (one.waiting, "open"),
+        (one.left_out, "left out"),
+        (one.explained, "explained by late records"),
+    ] {
+        if count > 0 {
+            line = format!("{line}, {count} {what}");
+        }
+    }
+    one.note.iter().for_each(|note| line = format!("{line}  ({note})"));
+    line
+}
+
+/// The result as exit code.
+pub(super) fn verdict(report: &Report) -> Result<()> {
+    let (equal, differing) = report.cells();
+    match report.verdict {
+        Verdict::Equal => Ok(()),
+        Verdict::Differs => {
+            let cells = equal + differing;
+            Err(Error::new(Kind::Differs, format!("{differing} of {cells} cells differ from what the events come to")))
+        }
+        Verdict::Waiting => match &report.error {
+            Some(error) => Err(error.clone()),
+            None => Err(Error::new(Kind::Failed, "there is no cell to compare yet")
+                .hint("`pipeline status` tells how far each hop is; without events there is nothing to prove")),
+        },
+    }
 }

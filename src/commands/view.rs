@@ -16,10 +16,7 @@ use crate::view::{self, State, States, Verdict, Watcher};
 const PORT: u16 = 8790;
 
 pub(super) async fn run(config: &Config, args: &View) -> Result<()> {
-    let since_ms = args.since.map(|since| match since {
-        Since::Time(time) => time.0,
-        Since::Ago(span) => chrono::Utc::now().timestamp_millis().saturating_sub(span.0),
-    });
+    let since_ms = args.since.map(Since::ms);
     let listener = listen(&args.page).await?;
     let watcher = Watcher::start(config, since_ms, false)?;
     announce(&listener, &args.page)?;

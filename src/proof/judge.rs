@@ -47,6 +47,8 @@ pub enum What {
     Extra,
     /// It has a row too many.
     Twice,
+    /// Its row leaves out late records, which are dead letters: as it should be.
+    Late,
 }
 
 /// What can be said of a cell.
@@ -85,10 +87,16 @@ pub struct Judged {
     pub differing: u64,
     /// Cells whose row, or whose records, are still to come.
     pub waiting: u64,
+    /// Of these those that have rows: the aggregate may not have come past all their records.
+    pub pending: u64,
     /// Cells that cannot be judged: some of their records or rows are no longer in the topics, or late ones were dropped.
     pub left_out: u64,
     /// The first differences, by window and group.
     pub differences: Vec<Difference>,
+    /// Of the equal cells those whose row leaves out late records, which are dead letters.
+    pub explained: u64,
+    /// The first of them, beside what all their records come to.
+    pub explanations: Vec<Difference>,
 }
 
 /// What is known of a cell.
@@ -131,6 +139,14 @@ enum Due {
     Unknown,
 }
 
+/// How many cells of windows that are no longer kept were what.
+#[derive(Debug, Clone, Copy, Default)]
+struct Forgotten {
+    equal: u64,
+    explained: u64,
+    left_out: u64,
+}
+
 /// Takes records, rows and dead letters in any order, and judges.
 #[derive(Debug)]
 pub struct Proof {
@@ -144,8 +160,8 @@ pub struct Proof {
     changed: BTreeSet<Key>,
     /// How many records are kept.
     records: usize,
-    /// How many cells of windows that are no longer kept were equal, and how many could not be judged.
-    forgotten: (u64, u64),
+    /// Cells of windows that are no longer kept.
+    forgotten: Forgotten,
     /// Windows before this are no longer kept, ms.
     kept_from: i64,
     /// Cells of windows before this are left out, ms.
@@ -169,7 +185,7 @@ impl Proof {
             cells: BTreeMap::new(),
             changed: BTreeSet::new(),
             records: 0,
-            forgotten: (0, 0),
+            forgotten: Forgotten::default(),
             kept_from: i64::MIN,
             complete_from: i64::MIN,
             left_out: BTreeSet::new(),
@@ -283,24 +299,61 @@ impl Proof {
     }
 
     fn summary(&self, rows: &Rows) -> Judged {
-        let left_out = self.forgotten.1 + self.left_out.len() as u64;
-        let mut judged = Judged { equal: self.forgotten.0, left_out, ..Judged::default() };
+        let Forgotten { equal, explained, left_out } = self.forgotten;
+        let left_out = left_out + self.left_out.len() as u64;
+        let mut judged = Judged { equal, explained, left_out, ..Judged::default() };
         for (key, cell) in &self.cells {
             match cell.judgement {
                 Judgement::Nothing => {}
-                Judgement::Waiting => judged.waiting += 1,
+                Judgement::Waiting => {
+                    judged.waiting += 1;
+                    judged.pending += u64::from(!cell.rows.is_empty());
+                }
                 Judgement::LeftOut => judged.left_out += 1,
-                Judgement::Equal => judged.equal += 1,
+                Judgement::Equal => {
+                    judged.equal += 1;
+                    if cell.is_explained(self.letters_from) {
+                        judged.explained += 1;
+                        if judged.explanations.len() < SHOWN {
+                            judged.explanations.push(self.explanation(rows, key, cell));
+                        }
+                    }
+                }
                 Judgement::Differs(what) => {
                     judged.differing += 1;
                     if judged.differences.len() < SHOWN {
-                        let raw = if let Due::Row(due) = self.due(rows, key, cell) { Some(due) } else { None };
-                        judged.differences.push(Difference { key: key.clone(), what, raw, aggregate: add_up(&cell.rows) });
+                        judged.differences.push(self.difference(rows, key, cell, what));
                     }
                 }
             }
         }
         judged
+    }
+
+    fn difference(&self, rows: &Rows, key: &Key, cell: &Cell, what: What) -> Difference {
+        let raw = if let Due::Row(due) = self.due(rows, key, cell) { Some(due) } else { None };
+        Difference { key: key.clone(), what, raw, aggregate: add_up(&cell.rows) }
+    }
+
+    /// What a cell would be with its late records.
+    fn explanation(&self, rows: &Rows, key: &Key, cell: &Cell) -> Difference {
+        let raw = self.sums(key, cell.records.iter()).and_then(|values| rows.expected(key.0, &key.1, values));
+        Difference { key: key.clone(), what: What::Late, raw, aggregate: add_up(&cell.rows) }
+    }
+
+    /// How many cells of windows that end by this time (ms) have records but no row, and the first of them.
+    pub fn overdue(&self, rows: &Rows, closed_through: i64) -> (u64, Vec<Difference>) {
+        let last_start = closed_through.saturating_sub(self.definition.window_ms);
+        let closed = self.cells.iter().take_while(|(key, _)| key.0 <= last_start);
+        let lacking = closed.filter(|(_, cell)| cell.judgement == Judgement::Waiting && cell.rows.is_empty());
+        let (mut count, mut first) = (0, Vec::new());
+        for (key, cell) in lacking.filter(|(key, cell)| matches!(self.due(rows, key, cell), Due::Row(_))) {
+            count += 1;
+            if first.len() < SHOWN {
+                first.push(self.difference(rows, key, cell, What::Missing));
+            }
+        }
+        (count, first)
     }
 
     /// A cell with a row was read by the aggregate, at least its first record in each partition.
@@ -317,6 +370,12 @@ impl Proof {
             let known = self.aggregated.entry(partition).or_insert(offset);
             *known = offset.max(*known);
         }
+    }
+
+    /// The aggregate has read this partition up to this offset, exclusively.
+    pub fn note_position(&mut self, partition: i32, position: i64) {
+        let known = self.aggregated.entry(partition).or_insert(i64::MIN);
+        *known = (position - 1).max(*known);
     }
 
     fn is_aggregated(&self, cell: &Cell) -> bool {
@@ -350,11 +409,9 @@ impl Proof {
     }
 
     fn due(&self, rows: &Rows, key: &Key, cell: &Cell) -> Due {
-        let observed = |values: &Vec<Option<Number>>| Observed { time_ms: key.0, group: key.1.clone(), values: values.clone() };
-        let cells = recompute(&self.definition, cell.counted(self.letters_from).map(|(_, values)| observed(values)));
-        let due = match cells.into_iter().next() {
+        let due = match self.sums(key, cell.counted(self.letters_from)) {
             None => Due::Nothing,
-            Some((_, values)) => rows.expected(key.0, &key.1, values).map_or(Due::NoRow, Due::Row),
+            Some(values) => rows.expected(key.0, &key.1, values).map_or(Due::NoRow, Due::Row),
         };
         match (&cell.base, due) {
             (None, due) => due,
@@ -364,6 +421,16 @@ impl Proof {
             }
             (Some(_), _) => Due::Unknown,
         }
+    }
+
+    /// What these records of a cell come to; `None`: there are none.
+    fn sums<'r>(
+        &self,
+        key: &Key,
+        records: impl Iterator<Item = &'r (Place, Vec<Option<Number>>)>,
+    ) -> Option<Vec<Option<Number>>> {
+        let observed = |values: &Vec<Option<Number>>| Observed { time_ms: key.0, group: key.1.clone(), values: values.clone() };
+        recompute(&self.definition, records.map(|(_, values)| observed(values))).into_values().next()
     }
 
     /// Bounds the memory, at the cost of the oldest windows.
@@ -391,7 +458,7 @@ impl Proof {
         }
         while self.left_out.len() > CELLS {
             self.left_out.pop_first();
-            self.forgotten.1 += 1;
+            self.forgotten.left_out += 1;
         }
     }
 
@@ -405,8 +472,11 @@ impl Proof {
             self.records -= cell.records.len();
             match cell.judgement {
                 Judgement::Nothing => {}
-                Judgement::Equal => self.forgotten.0 += 1,
-                _ => self.forgotten.1 += 1,
+                Judgement::Equal => {
+                    self.forgotten.equal += 1;
+                    self.forgotten.explained += u64::from(cell.is_explained(self.letters_from));
+                }
+                _ => self.forgotten.left_out += 1,
             }
         }
     }
@@ -417,6 +487,11 @@ impl Cell {
     fn counted(&self, letters_from: i64) -> impl Iterator<Item = &(Place, Vec<Option<Number>>)> {
         let is_excused = move |place| self.excused.get(place).is_some_and(|letter_ms| *letter_ms >= letters_from);
         self.records.iter().filter(move |(place, _)| !is_excused(place))
+    }
+
+    /// Whether some of its records became dead letters at this time or later.
+    fn is_explained(&self, letters_from: i64) -> bool {
+        self.excused.values().any(|letter_ms| *letter_ms >= letters_from)
     }
 
     /// Its first record in each partition.

@@ -1,6 +1,6 @@
 //! One aggregate as it is seen from outside: its source, its sink and its dead letters. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -77,6 +77,44 @@ struct Partition {
     read_ms: i64,
 }
 
+/// The records that closed windows, and how long it took to the rows.
+#[derive(Debug, Default)]
+struct Closings {
+    /// Up to which time windows were closed, ms, and the Kafka timestamp of the record that did it.
+    closed: VecDeque<(i64, i64)>,
+    /// The end of the last window with a row, ms.
+    emitted: Option<i64>,
+    latencies: Vec<i64>,
+}
+
+impl Closings {
+    /// So many are kept.
+    const KEPT: usize = 1_000;
+
+    fn close(&mut self, through: Option<i64>, written_ms: Option<i64>) {
+        let (Some(through), Some(written_ms)) = (through, written_ms) else { return };
+        if self.closed.back().is_none_or(|(before, _)| through > *before) {
+            if self.closed.len() >= Self::KEPT {
+                self.closed.pop_front();
+            }
+            self.closed.push_back((through, written_ms));
+        }
+    }
+
+    fn emit(&mut self, end_ms: i64, written_ms: Option<i64>) {
+        if self.emitted.is_some_and(|emitted| end_ms <= emitted) {
+            return;
+        }
+        self.emitted = Some(end_ms);
+        let closing = self.closed.iter().find(|(through, _)| *through >= end_ms);
+        if let (Some((_, closed_ms)), Some(written_ms)) = (closing, written_ms)
+            && self.latencies.len() < Self::KEPT
+        {
+            self.latencies.push(written_ms - closed_ms);
+        }
+    }
+}
+
 /// An aggregate's topics, read side by side.
 #[derive(Debug)]
 pub struct Stream {
@@ -93,6 +131,7 @@ pub struct Stream {
     partitions: BTreeMap<i32, Partition>,
     /// Partitions whose first record was read, by topic.
     begun: BTreeSet<(Of, i32)>,
+    closings: Closings,
     late: u64,
     letters: u64,
     /// Records of the sink that are no rows.
@@ -116,6 +155,7 @@ impl Stream {
             proof,
             partitions: BTreeMap::new(),
             begun: BTreeSet::new(),
+            closings: Closings::default(),
             late: 0,
             letters: 0,
             no_rows: 0,
@@ -165,6 +205,7 @@ impl Stream {
         let maybe_late = (known.max_event_time.saturating_sub(lateness_ms) >= start + window_ms - 1)
             .then_some(record.time_ms.unwrap_or(i64::MIN));
         *known = Partition { max_event_time: known.max_event_time.max(time_ms), read_ms: now_ms };
+        self.closings.close(self.surely_closed_through(), record.time_ms);
         self.proof.add_record(key, Counted { place: (record.partition, record.offset), values, maybe_late }, now_ms);
     }
 
@@ -177,6 +218,7 @@ impl Stream {
             self.proof.leave_out_before(row.start_ms.saturating_add(self.layout.definition.window_ms));
             record.time_ms.into_iter().for_each(|time_ms| self.proof.leave_out_letters_before(time_ms));
         }
+        self.closings.emit(row.start_ms.saturating_add(self.layout.definition.window_ms), record.time_ms);
         self.proof.add_row(row, now_ms);
     }
 
@@ -204,11 +246,37 @@ impl Stream {
         holding.or_else(latest).map(|time| time - lateness_ms)
     }
 
+    /// The end of the windows that are closed whatever comes, ms: by the least, over the partitions that hold records, of the greatest
+    /// event time. Their rows must be there.
+    pub fn surely_closed_through(&self) -> Option<i64> {
+        let definition = &self.layout.definition;
+        let least = self.partitions.values().map(|partition| partition.max_event_time).min()?;
+        Some(window_start(least - definition.lateness_ms + 1, definition.window_ms, definition.offset_ms))
+    }
+
+    /// The aggregate has read this partition of the source up to this offset, exclusively.
+    pub fn note_position(&mut self, partition: i32, position: i64) {
+        self.proof.note_position(partition, position);
+    }
+
+    /// How many rows are missing of windows that are surely closed, and the first of them.
+    pub fn overdue(&self) -> (u64, Vec<Told>) {
+        let closed_through = self.surely_closed_through().unwrap_or(i64::MIN);
+        let (count, first) = self.proof.overdue(&self.rows, closed_through);
+        (count, first.iter().map(|difference| self.describe(difference)).collect())
+    }
+
     /// The end of the windows that are closed, ms.
     pub fn closed_through(&self, now_ms: i64) -> Option<i64> {
         let definition = &self.layout.definition;
         let by_watermark = self.watermark(now_ms).map(|time| window_start(time + 1, definition.window_ms, definition.offset_ms));
         self.proof.closed_through().max(by_watermark)
+    }
+
+    /// How long the rows of each window took that were read since this was last asked: from the record that closed it, by their Kafka
+    /// timestamps, ms.
+    pub fn closing_latencies(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.closings.latencies)
     }
 
     /// How many windows have events but no row.

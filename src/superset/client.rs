@@ -256,6 +256,12 @@ impl Session {
         let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
         failure::rows(&reply, &self.user)
     }
+
+    /// What a chart is drawn from, asked of Druid anew.
+    pub async fn data(&self, chart: u64) -> Result<Vec<Map<String, Value>>, Trouble> {
+        let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
+        failure::data(&reply, &self.user)
+    }
 }
 
 fn with_query(path: &str, query: &str) -> String {

@@ -1,7 +1,7 @@
 //! What Superset's refusals mean. Pure.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::address::Address;
 use super::ids;
@@ -70,13 +70,24 @@ struct QueryResult {
     rowcount: u64,
     /// What the database sent, before it was pivoted.
     sql_rowcount: Option<u64>,
+    /// They, or nothing where there are none.
+    data: Option<Vec<Map<String, Value>>>,
 }
 
 /// The rows that a chart's query brought.
 pub fn rows(reply: &Reply, user: &str) -> Result<u64, Trouble> {
+    let data = chart_data(reply, user)?;
+    Ok(data.result.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum())
+}
+
+/// What a chart is drawn from.
+pub fn data(reply: &Reply, user: &str) -> Result<Vec<Map<String, Value>>, Trouble> {
+    Ok(chart_data(reply, user)?.result.into_iter().flat_map(|query| query.data.unwrap_or_default()).collect())
+}
+
+fn chart_data(reply: &Reply, user: &str) -> Result<ChartData, Trouble> {
     if reply.is_success() {
-        let data = reply.json::<ChartData>().map_err(Trouble::Other)?;
-        return Ok(data.result.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum());
+        return reply.json::<ChartData>().map_err(Trouble::Other);
     }
     Err(match reply.status {
         400 | 500 => trouble(reply),

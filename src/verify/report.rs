@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::error::Error;
+
 /// Where something is compared with what the topics say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,13 +97,23 @@ pub struct Report {
     pub comparisons: Vec<Comparison>,
     /// In one word. What is still under way is waited for (20 s without progress), so neither of the others is said too early.
     pub verdict: Verdict,
+    /// All was asked, and there is no cell to compare.
+    pub is_empty: bool,
     /// Why it may be out of date, or cannot be said.
     pub trouble: Option<String>,
+    /// The same as an error.
+    #[serde(skip)]
+    pub error: Option<Error>,
     /// How fresh each hop is.
     pub freshness: Vec<Freshness>,
 }
 
 impl Report {
+    /// Nothing could be read so far.
+    pub fn failed(error: Option<&Error>) -> Self {
+        Self { trouble: error.map(|error| error.message.clone()), error: error.cloned(), ..Self::default() }
+    }
+
     /// How many cells were compared: equal, and different.
     pub fn cells(&self) -> (u64, u64) {
         self.comparisons.iter().fold((0, 0), |sums, one| (sums.0 + one.equal, sums.1 + one.differing))

@@ -1,0 +1,491 @@
+//! What a datasource or a chart must show, cell by cell, by the records of its topic. Pure.
+//!
+//! Events come in while Druid and Superset are asked, so an answer is right if it is what the topic came to at some time of the last
+//! [`PATIENCE_MS`]: each cell keeps its changes for so long. What is not right is *unsettled*; it differs once it has stayed as it is
+//! for that long, while the whole table came no nearer either, since Druid may be busy with a backlog.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::freshness::{Latencies, Path};
+use crate::avro::{FieldKind, Plan, wire};
+use crate::config::{Function, Metric};
+use crate::proof::{Question, Record, SHOWN, Tally, bucket, floor};
+
+/// So long an answer may be behind the topic, ms.
+pub const PATIENCE_MS: i64 = 20_000;
+/// So many cells are kept; of those that are older, equal ones are only counted.
+const CELLS: usize = 200_000;
+/// So many changes of a cell are kept; of one that changes faster nothing can be said until it rests.
+const CHANGES: usize = 500;
+/// Numbers up to here are whole without loss.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// A cell: the start of its bucket, ms (0 where there is one for all times), and the value of each dimension.
+pub type Key = (i64, Vec<String>);
+/// What was answered: by cell, one value for each metric.
+pub type Shown = BTreeMap<Key, Values>;
+/// One value for each metric; `None`: null, or nothing.
+pub type Values = Vec<Option<f64>>;
+
+/// Whether there are ever fewer of what is not yet right.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Progress {
+    /// The fewest, and since when, ms.
+    fewest: Option<(u64, i64)>,
+}
+
+impl Progress {
+    /// There are so many now.
+    pub fn note(&mut self, count: u64, now_ms: i64) {
+        if count == 0 {
+            // What comes later is another matter.
+            self.fewest = None;
+        } else if self.fewest.is_none_or(|(fewest, _)| count < fewest) {
+            self.fewest = Some((count, now_ms));
+        }
+    }
+
+    /// Whether what has been wrong since then (ms) will stay so: it got no better, nor did the rest.
+    pub fn has_ended(self, since_ms: i64, now_ms: i64) -> bool {
+        let fewest_since = self.fewest.map_or(now_ms, |(_, since_ms)| since_ms);
+        now_ms - fewest_since.max(since_ms) >= PATIENCE_MS
+    }
+}
+
+/// How time is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buckets {
+    /// Not at all.
+    One,
+    /// Into windows of this length and offset, ms.
+    Windows(i64, i64),
+    /// Into buckets of a chart, ms: weeks begin on a Monday.
+    Grain(i64),
+}
+
+impl Buckets {
+    fn start(self, time_ms: i64) -> i64 {
+        match self {
+            Self::One => 0,
+            Self::Windows(length, offset) => floor(time_ms.saturating_sub(offset), length).saturating_add(offset),
+            Self::Grain(length) => bucket(time_ms, length),
+        }
+    }
+
+    fn length(self) -> i64 {
+        match self {
+            Self::One => 0,
+            Self::Windows(length, _) | Self::Grain(length) => length,
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The topic whose records answer it, too.
+    pub topic: String,
+    /// The metrics, over Druid's columns.
+    pub metrics: Vec<Metric>,
+    /// How time is cut.
+    pub buckets: Buckets,
+    /// Only rows of the time from so long ago until now are asked for, ms.
+    pub range_ms: Option<i64>,
+    /// Druid drops rows that are older than this, ms.
+    pub retention_ms: Option<i64>,
+    /// The answer has the values of all dimensions in one text, as Superset names its series.
+    pub is_joined: bool,
+}
+
+/// A record that changed a cell.
+#[derive(Debug)]
+struct Change {
+    /// What the cell was before.
+    before: Vec<Tally>,
+    /// When it was read, ms.
+    read_ms: i64,
+    /// Its Kafka timestamp, ms.
+    written_ms: Option<i64>,
+    /// Its event time, ms.
+    event_ms: i64,
+    /// An answer showed it.
+    seen: bool,
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    tallies: Vec<Tally>,
+    changes: VecDeque<Change>,
+    /// Changes were dropped until this time, ms.
+    blurred_until: i64,
+    /// An answer was right, at some time.
+    was_right: bool,
+}
+
+/// Since when an answer is wrong in the same way.
+#[derive(Debug, Clone, PartialEq)]
+struct Unsettled {
+    since_ms: i64,
+    found: Option<Values>,
+}
+
+/// A cell that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Differs {
+    /// Which.
+    pub key: Key,
+    /// The metric's place.
+    pub metric: usize,
+    /// What the topic comes to.
+    pub expected: Option<f64>,
+    /// What was answered.
+    pub found: Option<f64>,
+}
+
+/// How the last answer compares.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Compared {
+    /// Cells that are equal.
+    pub equal: u64,
+    /// Cells that differ.
+    pub differing: u64,
+    /// Cells that are wrong, but may be under way.
+    pub waiting: u64,
+    /// Of these those that never were right.
+    pub never_right: u64,
+    /// Cells that cannot be told.
+    pub left_out: u64,
+    /// Cells that the topic comes to.
+    pub cells: u64,
+    /// The first differences.
+    pub differences: Vec<Differs>,
+}
+
+/// The cells of a question.
+#[derive(Debug)]
+pub struct Table {
+    /// What is asked.
+    pub asked: Asked,
+    question: Question,
+    functions: Vec<Function>,
+    /// By writer schema; the error says why its records count for nothing.
+    plans: HashMap<u32, Result<Plan, String>>,
+    /// Why the last record counted for nothing.
+    pub unread: Option<String>,
+    /// The greatest relative error of each metric: sums of floats depend on the order.
+    tolerance: f64,
+    cells: BTreeMap<Key, Cell>,
+    /// Partitions of which a record was read.
+    begun: BTreeSet<i32>,
+    /// Buckets before this are left out, ms.
+    complete_from: i64,
+    left_out: BTreeSet<Key>,
+    /// Buckets before this are no longer kept, ms; and what was found of them.
+    kept_from: i64,
+    forgotten: Compared,
+    unsettled: BTreeMap<Key, Unsettled>,
+    progress: Progress,
+    /// Changes are kept: all that was there at the start is read.
+    is_live: bool,
+    /// How long events take to the topic.
+    pub arrivals: Path,
+}
+
+impl Table {
+    /// No record was read yet. Buckets that begin before `since_ms` are left out.
+    pub fn new(asked: Asked, question: Question, since_ms: Option<i64>) -> Self {
+        Self {
+            functions: question.functions().collect(),
+            asked,
+            question,
+            plans: HashMap::new(),
+            unread: None,
+            tolerance: 1e-9,
+            cells: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            complete_from: since_ms.unwrap_or(i64::MIN),
+            left_out: BTreeSet::new(),
+            kept_from: i64::MIN,
+            forgotten: Compared::default(),
+            unsettled: BTreeMap::new(),
+            progress: Progress::default(),
+            is_live: false,
+            arrivals: Path::default(),
+        }
+    }
+
+    /// The columns that cells are told apart by.
+    pub fn dimensions(&self) -> &[String] {
+        &self.question.dimensions
+    }
+
+    /// Takes note of what the registry says of an id.
+    pub fn learn(&mut self, id: u32, schema: Option<&str>) {
+        let schema = schema.ok_or_else(|| format!("the registry has no Avro schema {id}"));
+        let plan = schema.and_then(|schema| self.question.plan(schema));
+        if let Ok(plan) = &plan
+            && plan.fields().iter().enumerate().any(|(place, _)| plan.kind(place) == FieldKind::Float)
+        {
+            self.tolerance = 1e-6;
+        }
+        self.plans.insert(id, plan);
+    }
+
+    /// From now on changes are kept.
+    pub fn go_live(&mut self) {
+        self.is_live = true;
+    }
+
+    /// Takes a record of the topic. What cannot be read is left, as Druid leaves it.
+    pub fn take(&mut self, record: &Record<'_>, now_ms: i64) {
+        let Some((id, datum)) = record.value.and_then(|value| wire::split(value).ok()) else { return };
+        let plan = match self.plans.get(&id) {
+            Some(Ok(plan)) => plan,
+            Some(Err(why)) => {
+                self.unread = Some(why.clone());
+                return;
+            }
+            None => return,
+        };
+        let Some(answer) = self.question.ask(plan, datum) else { return };
+        let start = self.asked.buckets.start(answer.time_ms);
+        if self.begun.insert(record.partition) && record.begins_late {
+            // Records before it may be of this bucket, and out of order also of the next.
+            self.leave_out_before(start.saturating_add(self.asked.buckets.length().max(1).saturating_mul(2)));
+        }
+        let group = if self.asked.is_joined { vec![answer.group.join(", ")] } else { answer.group };
+        let key = (start, group);
+        if start < self.kept_from {
+            return;
+        }
+        if self.is_left_out(start) {
+            if self.left_out.len() < CELLS {
+                self.left_out.insert(key);
+            }
+            return;
+        }
+        let cell = self.cells.entry(key).or_default();
+        if self.is_live {
+            cell.remember(now_ms, record.time_ms, answer.time_ms);
+            record.time_ms.into_iter().for_each(|written_ms| self.arrivals.add(written_ms - answer.time_ms));
+        }
+        cell.tallies.resize(self.functions.len(), Tally::default());
+        for (tally, value) in cell.tallies.iter_mut().zip(&answer.values) {
+            value.into_iter().for_each(|value| tally.add(*value));
+        }
+    }
+
+    fn is_left_out(&self, start: i64) -> bool {
+        match self.asked.buckets {
+            Buckets::One => self.complete_from > i64::MIN,
+            _ => start < self.complete_from,
+        }
+    }
+
+    /// Buckets that begin before this time are not compared: their records are not all there.
+    fn leave_out_before(&mut self, time_ms: i64) {
+        self.complete_from = self.complete_from.max(time_ms);
+        while let Some(entry) = self.cells.first_entry() {
+            if entry.key().0 >= self.complete_from && self.asked.buckets != Buckets::One {
+                break;
+            }
+            self.left_out.insert(entry.remove_entry().0);
+        }
+    }
+
+    /// From when on rows are of interest, ms; `None`: nothing can be compared, since the topic no longer has all records.
+    pub fn from_ms(&self, now_ms: i64) -> Option<i64> {
+        if self.asked.buckets == Buckets::One && self.complete_from > i64::MIN {
+            return None;
+        }
+        // A bucket that begins before the range is in it in part only.
+        let range = self.asked.range_ms.map_or(i64::MIN, |range| now_ms.saturating_sub(range).saturating_add(1_000));
+        let retention = self.asked.retention_ms.map_or(i64::MIN, |retention| now_ms.saturating_sub(retention));
+        let from = self.complete_from.max(self.kept_from).max(range).max(retention);
+        let aligned = if from == i64::MIN { from } else { self.asked.buckets.start(from) };
+        let length = self.asked.buckets.length();
+        Some(if aligned < from { aligned.saturating_add(length) } else { aligned })
+    }
+
+    /// Compares an answer that was complete at `now_ms`.
+    pub fn compare(&mut self, shown: &Shown, now_ms: i64, latencies: &mut Latencies) -> Compared {
+        let Some(from_ms) = self.from_ms(now_ms) else {
+            return Compared { left_out: self.left_out.len() as u64, ..Compared::default() };
+        };
+        let mut compared = self.forgotten.clone();
+        compared.left_out += self.left_out.len() as u64;
+        let mut wrong: BTreeMap<Key, Option<Values>> = BTreeMap::new();
+        let nothing = vec![None; self.functions.len()];
+        for (key, cell) in &mut self.cells {
+            compared.cells += 1;
+            if key.0 < from_ms && self.asked.buckets != Buckets::One {
+                compared.left_out += 1;
+                continue;
+            }
+            let found = shown.get(key);
+            let is_right = cell.is_right(&self.functions, found.unwrap_or(&nothing), self.tolerance, now_ms, latencies);
+            cell.was_right |= is_right;
+            if is_right {
+                compared.equal += 1;
+            } else if now_ms < cell.blurred_until {
+                compared.waiting += 1;
+            } else {
+                wrong.insert(key.clone(), found.cloned());
+            }
+            cell.forget_before(now_ms - PATIENCE_MS);
+        }
+        let is_compared = |key: &Key| key.0 >= from_ms || self.asked.buckets == Buckets::One;
+        for (key, found) in shown.iter().filter(|(key, _)| is_compared(key) && !self.cells.contains_key(*key)) {
+            if found.iter().any(Option::is_some) {
+                wrong.insert(key.clone(), Some(found.clone()));
+            }
+        }
+        self.settle(wrong, now_ms, &mut compared);
+        self.bound(now_ms);
+        compared
+    }
+
+    /// Which of the wrong answers have been so for long enough.
+    fn settle(&mut self, wrong: BTreeMap<Key, Option<Values>>, now_ms: i64, compared: &mut Compared) {
+        let before = std::mem::take(&mut self.unsettled);
+        for (key, found) in wrong {
+            let known = before.get(&key).filter(|known| known.found == found);
+            let since_ms = known.map_or(now_ms, |known| known.since_ms);
+            self.unsettled.insert(key, Unsettled { since_ms, found });
+        }
+        self.progress.note(self.unsettled.len() as u64, now_ms);
+        for (key, Unsettled { since_ms, found }) in &self.unsettled {
+            let cell = self.cells.get(key);
+            if !self.progress.has_ended(*since_ms, now_ms) {
+                compared.waiting += 1;
+                compared.never_right += u64::from(cell.is_none_or(|cell| !cell.was_right));
+                continue;
+            }
+            compared.differing += 1;
+            if compared.differences.len() < SHOWN {
+                compared.differences.push(self.difference(key, cell, found.as_ref()));
+            }
+        }
+    }
+
+    /// The first metric of a cell that differs.
+    fn difference(&self, key: &Key, cell: Option<&Cell>, found: Option<&Values>) -> Differs {
+        let expected = cell.map_or_else(|| vec![None; self.functions.len()], |cell| results(&cell.tallies, &self.functions));
+        let found = found.cloned().unwrap_or_else(|| vec![None; self.functions.len()]);
+        let pairs = expected.iter().zip(&found);
+        let metric = pairs.clone().position(|(a, b)| !is_same(*a, *b, self.tolerance)).unwrap_or(0);
+        Differs {
+            key: key.clone(),
+            metric,
+            expected: expected.get(metric).copied().flatten(),
+            found: found.get(metric).copied().flatten(),
+        }
+    }
+
+    /// Whether there are so many cells that they have to be compared before more are read.
+    pub fn is_full(&self) -> bool {
+        self.cells.len() >= CELLS
+    }
+
+    /// Bounds the memory: of the oldest buckets, as far as they are settled, only numbers are kept.
+    fn bound(&mut self, now_ms: i64) {
+        if !self.is_full() || self.asked.buckets == Buckets::One {
+            return;
+        }
+        while self.cells.len() > CELLS / 2
+            && let Some(first) = self.cells.first_key_value().map(|(key, _)| key.0)
+        {
+            let bucket = || self.cells.range((first, Vec::new())..(first.saturating_add(1), Vec::new()));
+            let is_settled = |(key, cell): (&Key, &Cell)| match self.unsettled.get(key) {
+                None => cell.was_right,
+                Some(unsettled) => self.progress.has_ended(unsettled.since_ms, now_ms),
+            };
+            if !bucket().all(is_settled) {
+                return;
+            }
+            let keys: Vec<Key> = bucket().map(|(key, _)| key.clone()).collect();
+            keys.iter().for_each(|key| self.forget(key));
+            self.kept_from = first.saturating_add(1);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.forgotten.cells += 1;
+        match self.unsettled.remove(key) {
+            None => self.forgotten.equal += 1,
+            Some(unsettled) => {
+                self.forgotten.differing += 1;
+                if self.forgotten.differences.len() < SHOWN {
+                    self.forgotten.differences.push(self.difference(key, self.cells.get(key), unsettled.found.as_ref()));
+                }
+            }
+        }
+        self.cells.remove(key);
+    }
+}
+
+impl Cell {
+    fn remember(&mut self, read_ms: i64, written_ms: Option<i64>, event_ms: i64) {
+        if self.changes.len() >= CHANGES {
+            self.changes.pop_front();
+            self.blurred_until = read_ms + PATIENCE_MS;
+        }
+        let before = self.tallies.clone();
+        self.changes.push_back(Change { before, read_ms, written_ms, event_ms, seen: false });
+    }
+
+    fn forget_before(&mut self, time_ms: i64) {
+        while self.changes.front().is_some_and(|change| change.read_ms < time_ms) {
+            self.changes.pop_front();
+        }
+    }
+
+    /// Whether this is what the cell comes to, or came to lately; what it shows is seen.
+    fn is_right(
+        &mut self,
+        functions: &[Function],
+        found: &Values,
+        tolerance: f64,
+        now_ms: i64,
+        latencies: &mut Latencies,
+    ) -> bool {
+        let is = |tallies: &[Tally]| {
+            results(tallies, functions).iter().zip(found).all(|(expected, found)| is_same(*expected, *found, tolerance))
+                && (!tallies.is_empty() || found.iter().all(Option::is_none))
+        };
+        let shows = if is(&self.tallies) {
+            self.changes.len()
+        } else {
+            let Some(state) = self.changes.iter().rposition(|change| is(&change.before)) else { return false };
+            state
+        };
+        for change in self.changes.iter_mut().take(shows).filter(|change| !change.seen) {
+            change.seen = true;
+            latencies.add(now_ms, change.written_ms, change.event_ms);
+        }
+        true
+    }
+}
+
+/// What each metric comes to.
+fn results(tallies: &[Tally], functions: &[Function]) -> Values {
+    tallies.iter().zip(functions).map(|(tally, function)| tally.result(*function)).collect()
+}
+
+/// Whether two numbers are the same: whole ones to the digit, others nearly.
+fn is_same(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < WHOLE;
+            if is_whole(a) && is_whole(b) {
+                a.total_cmp(&b).is_eq() || a == 0.0 && b == 0.0
+            } else {
+                (a - b).abs() <= tolerance * a.abs().max(b.abs()) || a.is_nan() && b.is_nan()
+            }
+        }
+        (a, b) => a.is_none() && b.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
