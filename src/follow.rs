@@ -34,6 +34,8 @@ pub trait Takes {
     fn learn(&mut self, id: u32, schema: Option<&str>, now_ms: i64);
     /// Takes a record, whose schema was learnt.
     fn take(&mut self, record: &Record<'_>, now_ms: i64);
+    /// The topics that are to wait until more is read of the others.
+    fn held(&self) -> Vec<String>;
 }
 
 /// What reading came to.
@@ -124,6 +126,7 @@ impl Follow {
             }
             followed.by.take(&record, Utc::now().timestamp_millis());
         }
+        followed.tail.hold(&followed.by.held())?;
         Ok(read)
     }
 

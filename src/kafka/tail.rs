@@ -64,6 +64,8 @@ pub struct Tail {
     pause: Duration,
     /// When the ends were last asked for, and what they were.
     ends: Option<(DateTime<Utc>, BTreeMap<Place, i64>)>,
+    /// The topics that wait.
+    held: Vec<String>,
 }
 
 impl Tail {
@@ -88,6 +90,7 @@ impl Tail {
             looked_at: None,
             pause: LOOK,
             ends: None,
+            held: Vec::new(),
         })
     }
 
@@ -136,11 +139,12 @@ impl Tail {
     /// A time at which the topics ended where they are read to by now, or before; `None`: they were not read so far.
     pub fn level(&self) -> Option<DateTime<Utc>> {
         let (asked_at, ends) = self.ends.as_ref()?;
-        let reached = |(place, end): (&Place, &i64)| {
-            let begun = || self.begun.get(place).map_or(0, |begun| begun.low);
-            self.position(place.0, place.1).unwrap_or_else(begun) >= *end
-        };
-        ends.iter().all(reached).then_some(*asked_at)
+        ends.iter().all(|(place, end)| self.reached(*place) >= *end).then_some(*asked_at)
+    }
+
+    fn reached(&self, place: Place) -> i64 {
+        let begun = || self.begun.get(&place).map_or(0, |begun| begun.low);
+        self.position(place.0, place.1).unwrap_or_else(begun)
     }
 
     fn position(&self, topic: usize, partition: i32) -> Option<i64> {
@@ -183,6 +187,27 @@ impl Tail {
             Some(Err(error)) => Err(self.explain(&error)),
             Some(Ok(record)) => Ok(self.topics.iter().position(|topic| topic == record.topic()).map(|topic| (topic, record))),
         }
+    }
+
+    /// Has these topics wait, and no others; none, if all the others are read to their ends.
+    pub fn hold(&mut self, topics: &[String]) -> Result<()> {
+        let others = |place: &Place| !topics.contains(&self.topics[place.0]);
+        let is_behind = |(place, end): (&Place, &i64)| self.reached(*place) < *end;
+        let ends = self.ends.iter().flat_map(|(_, ends)| ends);
+        let is_of_use = !topics.is_empty() && ends.filter(|(place, _)| others(place)).any(is_behind);
+        let topics = if is_of_use { topics } else { &[] };
+        if self.held == topics {
+            return Ok(());
+        }
+        let (mut wait, mut go_on) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (topic, partition) in self.begun.keys() {
+            let list = if topics.contains(&self.topics[*topic]) { &mut wait } else { &mut go_on };
+            list.add_partition(&self.topics[*topic], *partition);
+        }
+        self.consumer.pause(&wait).map_err(|error| self.explain(&error))?;
+        self.consumer.resume(&go_on).map_err(|error| self.explain(&error))?;
+        self.held = topics.to_vec();
+        Ok(())
     }
 
     /// Whether records of this partition were there before those that are read: deleted by retention, or left out by the time.

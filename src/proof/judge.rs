@@ -25,6 +25,8 @@ const SHARED_GRACE_MS: i64 = 60_000;
 const CELLS: usize = 200_000;
 /// So many records are kept, about 100 MB of them; of older equal cells only the row is.
 const RECORDS: usize = 1_000_000;
+/// So many cells may have rows before their records are read.
+const AHEAD: usize = CELLS / 4;
 
 /// A cell: window start in ms, and group.
 pub type Key = (i64, Box<[u8]>);
@@ -160,6 +162,8 @@ pub struct Proof {
     changed: BTreeSet<Key>,
     /// How many records are kept.
     records: usize,
+    /// How many cells have rows, but no records so far.
+    rows_ahead: usize,
     /// Cells of windows that are no longer kept.
     forgotten: Forgotten,
     /// Windows before this are no longer kept, ms.
@@ -185,6 +189,7 @@ impl Proof {
             cells: BTreeMap::new(),
             changed: BTreeSet::new(),
             records: 0,
+            rows_ahead: 0,
             forgotten: Forgotten::default(),
             kept_from: i64::MIN,
             complete_from: i64::MIN,
@@ -202,6 +207,7 @@ impl Proof {
             let (key, cell) = entry.remove_entry();
             self.changed.remove(&key);
             self.records -= cell.records.len();
+            self.rows_ahead -= usize::from(cell.is_ahead());
             self.left_out.insert(key);
         }
     }
@@ -246,9 +252,11 @@ impl Proof {
     /// A record of the source.
     pub fn add_record(&mut self, key: Key, record: Counted, now_ms: i64) {
         if let Some(cell) = self.change(key, now_ms) {
+            let is_first = cell.is_ahead();
             cell.records.push((record.place, record.values));
             cell.maybe_late = cell.maybe_late.into_iter().chain(record.maybe_late).min();
             self.records += 1;
+            self.rows_ahead -= usize::from(is_first);
         }
     }
 
@@ -263,7 +271,9 @@ impl Proof {
     pub fn add_row(&mut self, row: Found, now_ms: i64) {
         let start_ms = row.start_ms;
         if let Some(cell) = self.change((start_ms, row.group), now_ms) {
+            let is_ahead = cell.records.is_empty() && cell.base.is_none() && cell.rows.is_empty();
             cell.rows.push(row.values);
+            self.rows_ahead += usize::from(is_ahead);
         }
         let before = self.last_row.unwrap_or(i64::MIN);
         if start_ms > before {
@@ -433,11 +443,21 @@ impl Proof {
         recompute(&self.definition, records.map(|(_, values)| observed(values))).into_values().next()
     }
 
+    /// Whether so many records are kept that rows must be read before more of them are.
+    pub fn needs_rows(&self) -> bool {
+        self.records >= RECORDS
+    }
+
+    /// Whether so many rows are ahead of their records that those must be read first.
+    pub fn needs_records(&self) -> bool {
+        self.rows_ahead >= AHEAD
+    }
+
     /// Bounds the memory, at the cost of the oldest windows.
     fn bound(&mut self) {
-        if self.records > RECORDS {
+        if self.records > RECORDS / 4 * 3 {
             for cell in self.cells.values_mut() {
-                if self.records <= RECORDS / 4 * 3 {
+                if self.records <= RECORDS / 2 {
                     break;
                 }
                 if cell.judgement == Judgement::Equal && !cell.rows.is_empty() {
@@ -448,7 +468,7 @@ impl Proof {
             }
         }
         // Nobody aggregates: what is due can no longer be known.
-        while self.records > RECORDS {
+        while self.records > RECORDS / 4 * 5 {
             self.forget_first();
         }
         if self.cells.len() > CELLS {
@@ -470,6 +490,7 @@ impl Proof {
             let (key, cell) = entry.remove_entry();
             self.changed.remove(&key);
             self.records -= cell.records.len();
+            self.rows_ahead -= usize::from(cell.is_ahead());
             match cell.judgement {
                 Judgement::Nothing => {}
                 Judgement::Equal => {
@@ -487,6 +508,11 @@ impl Cell {
     fn counted(&self, letters_from: i64) -> impl Iterator<Item = &(Place, Vec<Option<Number>>)> {
         let is_excused = move |place| self.excused.get(place).is_some_and(|letter_ms| *letter_ms >= letters_from);
         self.records.iter().filter(move |(place, _)| !is_excused(place))
+    }
+
+    /// Whether it has rows, but no records so far.
+    fn is_ahead(&self) -> bool {
+        !self.rows.is_empty() && self.records.is_empty() && self.base.is_none()
     }
 
     /// Whether some of its records became dead letters at this time or later.

@@ -167,6 +167,15 @@ impl Stream {
         [&self.source, &self.sink, &self.dead_letters]
     }
 
+    /// The topic that must wait for the other one, so that what is kept of them stays within bounds.
+    pub fn held(&self) -> Option<&str> {
+        match (self.proof.needs_rows(), self.proof.needs_records()) {
+            (true, false) => Some(&self.source),
+            (false, true) => Some(&self.sink),
+            _ => None,
+        }
+    }
+
     /// Takes note of what the registry says of an id.
     pub fn learn(&mut self, id: u32, schema: Option<&str>) {
         self.reader.learn(id, schema.map_or(Writer::Unknown, Writer::Schema));

@@ -245,6 +245,10 @@ impl Book {
 }
 
 impl Takes for Book {
+    fn held(&self) -> Vec<String> {
+        self.streams.iter().filter_map(|(stream, _)| stream.held()).map(str::to_owned).collect()
+    }
+
     fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
         schema_id(record.value).filter(|id| self.known.get(id).is_none_or(|until_ms| *until_ms < now_ms))
     }
@@ -265,10 +269,11 @@ impl Takes for Book {
 /// A sink against its raw records, and whether that is settled.
 fn kafka(stream: &mut Stream, overdue: &mut Overdue, strict: bool, now_ms: i64, level_ms: Option<i64>) -> (Comparison, bool) {
     let mut judged = stream.judge(level_ms);
-    let (missing, first) = stream.overdue();
+    let (missing, first) = if level_ms.is_some() { stream.overdue() } else { (0, Vec::new()) };
     overdue.progress.note(missing, now_ms);
     overdue.since_ms = (missing > 0).then(|| overdue.since_ms.unwrap_or(now_ms));
-    stream.closing_latencies().into_iter().for_each(|latency| overdue.closing.add(latency));
+    let latencies = stream.closing_latencies().into_iter().filter(|_| level_ms.is_some());
+    latencies.for_each(|latency| overdue.closing.add(latency));
     let mut told: Vec<Told> = judged.differences.iter().map(|difference| stream.describe(difference)).collect();
     overdue.pending.note(judged.pending, now_ms);
     overdue.pending_since_ms = (judged.pending > 0).then(|| overdue.pending_since_ms.unwrap_or(now_ms));

@@ -30,7 +30,7 @@ use crate::superset::session::Session;
 /// The pause between rounds.
 const BETWEEN: Duration = Duration::from_millis(250);
 /// How often the state of reading is told.
-const TOLD: Duration = Duration::from_millis(100);
+const TOLD: Duration = Duration::from_millis(200);
 
 /// What the thread and the rounds share.
 #[derive(Default)]
@@ -62,6 +62,10 @@ impl Shared {
 struct Taker(Arc<Shared>);
 
 impl Takes for Taker {
+    fn held(&self) -> Vec<String> {
+        self.0.book().as_ref().map_or_else(Vec::new, Takes::held)
+    }
+
     fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
         self.0.book().as_ref()?.unknown(record, now_ms)
     }

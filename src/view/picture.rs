@@ -145,6 +145,10 @@ impl Picture {
 }
 
 impl Takes for Picture {
+    fn held(&self) -> Vec<String> {
+        self.streams.iter().filter_map(Stream::held).map(str::to_owned).collect()
+    }
+
     fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32> {
         schema_id(record.value).filter(|id| self.known.get(id).is_none_or(|until_ms| *until_ms < now_ms))
     }
