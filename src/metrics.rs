@@ -1,4 +1,7 @@
-//! What a running aggregate tells over HTTP: Prometheus's text at `/metrics`, `/healthz` and `/readyz`.
+//! What a running aggregate tells over HTTP: Prometheus's text at `/metrics`, `/healthz` and `/readyz`; and [`proof`]: what
+//! `verify --watch` does.
+
+pub mod proof;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,22 +27,26 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Listens at once, and serves for as long as the future it returns is polled, which ends only with an error. Without an address
 /// there is nothing to serve.
 pub async fn serve(address: Option<SocketAddr>, sink: &str, status: Status) -> Result<impl Future<Output = Error> + use<>> {
-    let listener = match address {
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
-            Error::new(Kind::Config, format!("cannot listen on {address} for metrics: {error}"))
-                .hint("choose another address with --metrics-listen")
-        })?),
-        None => None,
-    };
+    let listener = listen(address).await?;
     let sink = sink.to_owned();
     Ok(async move {
         let Some(listener) = listener else { return std::future::pending().await };
-        if let Ok(address) = listener.local_addr() {
-            eprintln!("metrics at http://{address}/metrics");
-        }
         let failed = axum::serve(listener, router(&sink, status)).await;
         Error::new(Kind::Failed, format!("serving metrics ended: {failed:?}"))
     })
+}
+
+/// Takes the port, if one is wanted, and says where it is.
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Error::new(Kind::Config, format!("cannot listen on {address} for metrics: {error}"))
+            .hint("choose another address with --metrics-listen")
+    })?;
+    if let Ok(address) = listener.local_addr() {
+        eprintln!("metrics at http://{address}/metrics");
+    }
+    Ok(Some(listener))
 }
 
 fn router(sink: &str, status: Status) -> Router {
@@ -55,8 +62,12 @@ async fn metrics(State((sink, status)): State<(String, Status)>) -> impl IntoRes
     let histogram = status.transactions.clone();
     registry.register_with_unit("pipeline_transaction", "How long transactions take", Unit::Seconds, histogram);
     registry.register_collector(Box::new(Told { snapshot: status.snapshot(), now_ms: chrono::Utc::now().timestamp_millis() }));
+    encoded(&registry)
+}
+
+fn encoded(registry: &Registry) -> impl IntoResponse + use<> {
     let mut text = String::new();
-    match encode(&mut text, &registry) {
+    match encode(&mut text, registry) {
         Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, "text/plain")], error.to_string()),
     }

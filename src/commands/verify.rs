@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::cli::{Output, Since, Verify};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::verify::{Comparison, Difference, Hop, Report, Scope, Verdict, Verifier};
+use crate::metrics::proof;
+use crate::verify::{Comparison, Difference, Report, Scope, Verdict, Verifier};
 
 /// An error that lasts so long ends a comparison; before, it may pass.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ async fn once(verifier: &Verifier, output: Output) -> Result<()> {
     let report = report?;
     match output {
         Output::Json => say!("{}", json(&report)),
-        Output::Text => say!("{}", text(&report).trim_end()),
+        Output::Text => say!("{}", text(&report, false)),
     }
     verdict(&report)
 }
@@ -56,19 +57,29 @@ pub(super) async fn settled(verifier: &Verifier, mut tell: impl FnMut(&Report)) 
 
 async fn watch(verifier: &Verifier, args: &Verify) -> Result<()> {
     let terminal = std::io::stdout().is_terminal() && args.output == Output::Text;
-    let mut told = BTreeSet::new();
+    let (mut told, mut settled) = (BTreeSet::new(), None);
     let mut ticks = tokio::time::interval(if terminal { TOLD.0 } else { TOLD.1 });
     let mut stop = std::pin::pin!(super::stop_signal());
+    let mut served = std::pin::pin!(proof::serve(args.metrics_listen, verifier.reports.clone()).await?);
     loop {
         tokio::select! {
             () = &mut stop => break,
             error = verifier.ended() => return Err(error),
-            _ = ticks.tick() => tell(&verifier.reports.borrow(), args.output, &mut told),
+            error = &mut served => return Err(error),
+            _ = ticks.tick() => {
+                let report = Arc::clone(&verifier.reports.borrow());
+                if report.reading.is_some() || !report.comparisons.is_empty() || report.trouble.is_some() {
+                    tell(&report, args.output, &mut told);
+                }
+                if report.verdict != Verdict::Waiting {
+                    settled = Some(report);
+                }
+            }
         }
     }
-    let report = Arc::clone(&verifier.reports.borrow());
+    let report = settled.unwrap_or_else(|| Arc::clone(&verifier.reports.borrow()));
     if args.output == Output::Text {
-        say!("{}", text(&report).trim_end());
+        say!("{}", text(&report, true));
     }
     verdict(&report)
 }
@@ -119,12 +130,13 @@ fn json(report: &Report) -> String {
 }
 
 /// The whole report.
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report, is_watch: bool) -> String {
     let width = report.comparisons.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> = report.comparisons.iter().map(|one| comparison(one, width)).collect();
     let differences = report.comparisons.iter().flat_map(|one| &one.differences);
     lines.extend(differences.map(|difference: &Difference| format!("DIFFERS  {difference}")));
-    for fresh in &report.freshness {
+    let watched = report.freshness.iter().filter(|_| is_watch);
+    for fresh in watched {
         lines.push(format!(
             "fresh  {}: p50 {} ms, p99 {} ms, max {} ms of {}",
             fresh.path, fresh.p50_ms, fresh.p99_ms, fresh.max_ms, fresh.count
@@ -145,12 +157,7 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn comparison(one: &Comparison, width: usize) -> String {
-    let hop = match one.hop {
-        Hop::Kafka => "Kafka",
-        Hop::Druid => "Druid",
-        Hop::Superset => "Superset",
-    };
-    let mut line = format!("{hop:<8}  {:<width$}  {:>7} equal", one.name, one.equal);
+    let mut line = format!("{:<8}  {:<width$}  {:>7} equal", one.hop, one.name, one.equal);
     for (count, what) in [
         (one.differing, "DIFFER"),
         (one.waiting, "open"),

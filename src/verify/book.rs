@@ -7,7 +7,6 @@ use super::plan::Item;
 use super::report::{Comparison, Difference, Freshness, Hop, Report, Verdict};
 use super::sql;
 use super::table::{Asked, Compared, Differs, Progress, Shown, Table};
-use crate::config::Instant;
 use crate::error::Error;
 use crate::follow::Takes;
 use crate::proof::{Record, SHOWN, Stream, Told, What, schema_id};
@@ -394,24 +393,5 @@ impl Entry {
             found: number(one.found),
             why,
         }
-    }
-}
-
-impl std::fmt::Display for Difference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hop = match self.hop {
-            Hop::Kafka => "Kafka",
-            Hop::Druid => "Druid",
-            Hop::Superset => "Superset",
-        };
-        write!(f, "{hop}  {}", self.name)?;
-        if let Some(time) = self.time {
-            write!(f, "  {}", Instant(time))?;
-        }
-        if !self.group.is_empty() {
-            write!(f, "  {}", self.group)?;
-        }
-        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
-        write!(f, "  {}: {} expected, {} found: {}", self.metric, text(&self.expected), text(&self.found), self.why)
     }
 }

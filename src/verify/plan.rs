@@ -46,11 +46,18 @@ pub fn datasource(config: &Config, datasource: &Datasource, columns: &Columns) -
         buckets,
         range_ms: None,
         retention_ms: datasource.retention.map(|retention| retention.0),
+        lateness_ms: lateness(config, &datasource.topic),
         is_joined: false,
     };
     let question = Question::new(&asked.metrics, dimensions, datasource);
     let name = datasource.name.clone();
     Item { hop: Hop::Druid, datasource: name.clone(), name, questions: question.map(|question| (asked, question)) }
+}
+
+/// How far the records of a topic may come out of order, ms: as far as its aggregates allow.
+fn lateness(config: &Config, topic: &str) -> i64 {
+    let aggregates = config.aggregates.iter().filter(|one| one.source == topic);
+    aggregates.map(|one| one.lateness.0).max().unwrap_or(0)
 }
 
 /// What is computed of a datasource's rows.
@@ -96,7 +103,7 @@ fn metrics(config: &Config, datasource: &Datasource, columns: &Columns) -> Vec<M
 }
 
 /// The comparison of a chart with the topic behind its datasource.
-pub fn chart(chart: &Chart, datasource: &Datasource) -> Item {
+pub fn chart(config: &Config, chart: &Chart, datasource: &Datasource) -> Item {
     let (title, range) = (chart.title.clone(), chart.time_range.map(|range| range.0));
     let item = |questions| Item { hop: Hop::Superset, name: title, datasource: datasource.name.clone(), questions };
     if !chart.kind.is_over_time() && range.is_some() {
@@ -110,6 +117,7 @@ pub fn chart(chart: &Chart, datasource: &Datasource) -> Item {
         buckets,
         range_ms: range,
         retention_ms: datasource.retention.map(|retention| retention.0),
+        lateness_ms: lateness(config, &datasource.topic),
         is_joined: true,
     };
     item(Question::of_chart(chart, datasource).map(|question| (asked, question)))

@@ -1,7 +1,10 @@
 //! What a comparison says.
 
+use std::fmt;
+
 use serde::Serialize;
 
+use crate::config::Instant;
 use crate::error::Error;
 
 /// Where something is compared with what the topics say.
@@ -14,6 +17,27 @@ pub enum Hop {
     Druid,
     /// A chart's data with what its topic comes to.
     Superset,
+}
+
+impl Hop {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Druid => "druid",
+            Self::Superset => "superset",
+        }
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kafka => "Kafka",
+            Self::Druid => "Druid",
+            Self::Superset => "Superset",
+        })
+    }
 }
 
 /// All that is compared at one place.
@@ -58,6 +82,20 @@ pub struct Difference {
     pub found: Option<String>,
     /// What that means, in a few words.
     pub why: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.hop, self.name)?;
+        if let Some(time) = self.time {
+            write!(f, "  {}", Instant(time))?;
+        }
+        if !self.group.is_empty() {
+            write!(f, "  {}", self.group)?;
+        }
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+        write!(f, "  {}: {} expected, {} found: {}", self.metric, text(&self.expected), text(&self.found), self.why)
+    }
 }
 
 /// How long it takes from one place to the next, of the events seen while watching.

@@ -167,7 +167,7 @@ impl Reader {
         }
         for chart in &config.charts {
             if let Some(datasource) = config.datasource(&chart.datasource) {
-                items.push((plan::chart(chart, datasource), Some(chart.row_limit)));
+                items.push((plan::chart(config, chart, datasource), Some(chart.row_limit)));
             }
         }
         Ok(items)

@@ -82,7 +82,7 @@ mod tests {
             Metric { function: Function::Count, field: None },
             Metric { function: Function::Sum, field: Some("a\"b".into()) },
         ];
-        Asked { topic: "T".into(), metrics, buckets, range_ms: None, retention_ms: None, is_joined: false }
+        Asked { topic: "T".into(), metrics, buckets, range_ms: None, retention_ms: None, lateness_ms: 0, is_joined: false }
     }
 
     #[test]

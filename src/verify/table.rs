@@ -93,6 +93,8 @@ pub struct Asked {
     pub range_ms: Option<i64>,
     /// Druid drops rows that are older than this, ms.
     pub retention_ms: Option<i64>,
+    /// How far events may come out of order, ms.
+    pub lateness_ms: i64,
     /// The answer has the values of all dimensions in one text, as Superset names its series.
     pub is_joined: bool,
 }
@@ -250,8 +252,9 @@ impl Table {
         let Some(answer) = self.question.ask(plan, datum) else { return };
         let start = self.asked.buckets.start(answer.time_ms);
         if self.begun.insert(record.partition) && record.begins_late {
-            // Records before it may be of this bucket, and out of order also of the next.
-            self.leave_out_before(start.saturating_add(self.asked.buckets.length().max(1).saturating_mul(2)));
+            // Some of those before it may have been as late as allowed.
+            let last_begun = self.asked.buckets.start(answer.time_ms.saturating_add(self.asked.lateness_ms));
+            self.leave_out_before(last_begun.saturating_add(self.asked.buckets.length().max(1)));
         }
         let group = if self.asked.is_joined { vec![answer.group.join(", ")] } else { answer.group };
         let key = (start, group);

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("druid", &["avro", "backup", "config", "error", "http", "kafka", "plan", "registry"]),
     ("superset", &["avro", "backup", "config", "error", "http", "plan"]),
     ("embedded", &["error", "kafka"]),
-    ("metrics", &["aggregate", "config", "error"]),
+    ("metrics", &["aggregate", "config", "error", "verify"]),
     ("proof", &["aggregate", "avro", "config", "engine", "error", "letters"]),
     ("follow", &["aggregate", "config", "error", "kafka", "letters", "proof", "registry"]),
     ("view", &["aggregate", "avro", "config", "engine", "error", "follow", "kafka", "letters", "proof", "registry"]),

@@ -288,12 +288,75 @@ fn records_of_equal_cells_are_given_up_first() {
 #[test]
 fn what_nobody_aggregates_is_left_out_in_the_end() {
     let mut case = Case::new(false, false);
-    for number in 0..=i64::try_from(RECORDS).unwrap() {
+    let most = RECORDS / 4 * 5;
+    for number in 0..=i64::try_from(most).unwrap() {
         case.sale(number / 1_000, 1);
     }
+    assert!(case.proof.needs_rows());
     let judged = case.proof.judge(&case.rows, Some(LATER));
-    assert_eq!((judged.left_out, judged.waiting), (1, RECORDS as u64 / 1_000));
-    assert!(case.proof.records <= RECORDS);
+    assert_eq!((judged.left_out, judged.waiting), (1, most as u64 / 1_000));
+    assert!(case.proof.records <= most);
+}
+
+#[test]
+fn rows_that_are_ahead_wait_for_their_records() {
+    let mut case = Case::new(false, false);
+    for window in 0..i64::try_from(AHEAD).unwrap() {
+        assert!(!case.proof.needs_records());
+        case.row(window, 1);
+    }
+    assert!(case.proof.needs_records() && !case.proof.needs_rows());
+    case.sale(3, 1);
+    assert!(!case.proof.needs_records());
+    case.row(1_000_000, 1);
+    case.proof.leave_out_before(5 * WINDOW);
+    assert_eq!(case.proof.rows_ahead, AHEAD + 1 - 5);
+}
+
+#[test]
+fn a_cell_without_its_late_records_is_explained() {
+    let mut case = Case::new(false, false);
+    case.sale(1, 100);
+    let late = case.sale(1, 7);
+    case.letter(1, late);
+    case.row(1, 100);
+    case.sale(2, 5);
+    case.row(2, 5);
+    let judged = case.proof.judge(&case.rows, Some(LATER));
+    assert_eq!((judged.equal, judged.explained), (2, 1));
+    let explanation = &judged.explanations[0];
+    assert_eq!((explanation.what, explanation.key.0), (What::Late, WINDOW));
+    assert_eq!(explanation.raw, Some(vec![Scalar::Int(107)]));
+    assert_eq!(explanation.aggregate, Some(vec![Scalar::Int(100)]));
+}
+
+#[test]
+fn rows_of_closed_windows_are_overdue_unless_there_is_none_to_come() {
+    let mut case = Case::new(false, false);
+    case.sale(1, 100);
+    let letter = case.sale(2, 7);
+    case.letter(2, letter);
+    case.record(3, (0, 1_000), i128::from(i32::MAX) + 1, None);
+    case.sale(4, 5);
+    case.judge(LATER);
+    let overdue = |case: &Case, windows: i64| case.proof.overdue(&case.rows, windows * WINDOW).0;
+    // Of the others one has nothing but a dead letter, and one a sum that does not fit.
+    assert_eq!([1, 2, 4, 5].map(|windows| overdue(&case, windows)), [0, 1, 1, 2]);
+    assert_eq!(case.proof.overdue(&case.rows, 5 * WINDOW).1[0].what, What::Missing);
+}
+
+#[test]
+fn how_far_the_aggregate_has_read_settles_its_last_row() {
+    let mut case = Case::new(false, false);
+    case.sale(1, 100);
+    case.sale(1, 7);
+    case.row(1, 100);
+    let judged = case.proof.judge(&case.rows, Some(LATER));
+    assert_eq!((judged.waiting, judged.pending), (1, 1));
+    case.proof.note_position(0, 2);
+    assert_eq!(case.judge(LATER), (0, 0, 1), "the second record is not read");
+    case.proof.note_position(0, 3);
+    assert_eq!(case.what(), [What::Wrong]);
 }
 
 /// A history of two partitions as the engine sees it: what each topic holds in the end.

@@ -111,7 +111,9 @@ fn exception(call: &str, fault: Fault) -> Option<Told> {
         (_, 401 | 403) if superset => Hint(77, &["user `me`"]),
         ("Druid, supervisor" | "Druid, sample", 200) if fault == Fault::Body(SURPRISE) => Nothing,
         // Rows may be many.
-        ("Superset, chart data" | "Druid, histories", 200) if fault == Fault::Large => Hint(69, &["not the JSON"]),
+        ("Superset, chart data" | "Superset, chart rows" | "Druid, histories" | "Druid, sql", 200) if fault == Fault::Large => {
+            Hint(69, &["not the JSON"])
+        }
         _ => return None,
     })
 }
@@ -179,6 +181,7 @@ fn of_druid() -> Vec<Call> {
         call("Druid, workers", ("GET", "druid/indexer/v1/workers"), &[], asks!(|c| druid(&c)?.workers().await?)),
         call("Druid, rows", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.rows("S", None).await?)),
         call("Druid, count", ("POST", "druid/v2"), &[r#"[{"tables": 1}]"#], asks!(|c| druid(&c)?.rows("S", None).await?)),
+        call("Druid, sql", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.sql("SELECT 1", &[]).await?)),
         call("Druid, ask", ("POST", "druid/v2/sql"), &[], asks!(|c| superset::druid::ask(&c).await?)),
         call("Druid, supervisors", ("GET", "druid/indexer/v1/supervisor"), &[], asks!(|c| druid(&c)?.supervisors().await?)),
         call("Druid, history", ("GET", "druid/indexer/v1/supervisor/S/history"), &[], asks!(|c| druid(&c)?.history("S").await?)),
@@ -279,6 +282,12 @@ fn of_superset() -> Vec<Call> {
             ("GET", "api/v1/chart/5/data/"),
             &[LOGIN],
             asks!(|c| login(&c).await?.rows(5).await.map_err(Trouble::error)?),
+        ),
+        call(
+            "Superset, chart rows",
+            ("GET", "api/v1/chart/5/data/"),
+            &[LOGIN],
+            asks!(|c| login(&c).await?.data(5).await.map_err(Trouble::error)?),
         ),
     ]
 }
