@@ -54,10 +54,11 @@ pub struct Global {
     /// How long one request to the schema registry, Druid or Superset may take; default: 10s
     #[arg(long, global = true, value_name = "DURATION", value_parser = some_time, help_heading = "Global options")]
     pub timeout: Option<Millis>,
-    /// Say on stderr only what went wrong: no progress, no notes
+    /// Say only warnings and errors on stderr: no progress, no notes
     #[arg(long, short = 'q', global = true, help_heading = "Global options")]
     pub quiet: bool,
-    /// How messages of the log are written, on stderr; PIPELINE_LOG=debug shows more of them
+    /// How messages on stderr are written. With json each is one object in a line, with timestamp, level and message; the error that
+    /// ends a command has hint and exit_code too. PIPELINE_LOG=debug shows more messages
     #[arg(
         long,
         global = true,

@@ -10,10 +10,7 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => match commands::run(cli) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::from(error.exit_code())
-            }
+            Err(error) => commands::failure(&error),
         },
         Err(usage) => commands::usage(&usage),
     }

@@ -25,9 +25,14 @@ use crate::error::{Error, Kind, Result};
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Listens at once, and serves for as long as the future it returns is polled, which ends only with an error. Without an address
-/// there is nothing to serve.
-pub async fn serve(address: Option<SocketAddr>, sink: &str, status: Status) -> Result<impl Future<Output = Error> + use<>> {
-    let listener = listen(address).await?;
+/// there is nothing to serve. `tell` hears where.
+pub async fn serve(
+    address: Option<SocketAddr>,
+    sink: &str,
+    status: Status,
+    tell: impl FnOnce(&str),
+) -> Result<impl Future<Output = Error> + use<>> {
+    let listener = listen(address, tell).await?;
     let sink = sink.to_owned();
     Ok(async move {
         let Some(listener) = listener else { return std::future::pending().await };
@@ -37,14 +42,14 @@ pub async fn serve(address: Option<SocketAddr>, sink: &str, status: Status) -> R
 }
 
 /// Takes the port, if one is wanted, and says where it is.
-async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+async fn listen(address: Option<SocketAddr>, tell: impl FnOnce(&str)) -> Result<Option<TcpListener>> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Error::new(Kind::Config, format!("cannot listen on {address} for metrics: {error}"))
             .hint("choose another address with --metrics-listen")
     })?;
     if let Ok(address) = listener.local_addr() {
-        eprintln!("metrics at http://{address}/metrics");
+        tell(&format!("metrics at http://{address}/metrics"));
     }
     Ok(Some(listener))
 }

@@ -1,9 +1,9 @@
 //! `pipeline aggregate`
 
 use std::convert::Infallible;
-use std::io::IsTerminal;
 use std::time::Duration;
 
+use super::messages;
 use crate::aggregate::{Control, Job, Outcome, Snapshot, Status};
 use crate::cli::Aggregate;
 use crate::config::{Config, Instant};
@@ -28,7 +28,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     }
     note!("{} -> {}: windows of {}, {} late", aggregate.source, aggregate.sink, aggregate.window, aggregate.lateness);
     let status = Status::default();
-    let served = metrics::serve(args.metrics_listen, &aggregate.sink, status.clone()).await?;
+    let served = metrics::serve(args.metrics_listen, &aggregate.sink, status.clone(), |line| note!("{line}")).await?;
     let watched = status.clone();
     let working = tokio::task::spawn_blocking(move || job.run(&watched));
     let outcome = tokio::select! {
@@ -42,9 +42,7 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     };
     let last = status.snapshot();
     show(&last);
-    if std::io::stderr().is_terminal() {
-        note!();
-    }
+    messages::keep_progress();
     let how = if outcome == Outcome::CaughtUp { "caught up" } else { "stopped" };
     let Snapshot { records, rows, late, poison, .. } = last;
     say!("{how}: {records} records read, {rows} rows written, {late} late, {poison} unusable");
@@ -62,14 +60,13 @@ async fn stop(status: &Control) -> Error {
 
 /// Shows where the job stands, again and again.
 async fn progress(status: &Control) -> Infallible {
-    let pause = Duration::from_secs(if std::io::stderr().is_terminal() { 1 } else { 10 });
     loop {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(messages::progress_interval()).await;
         show(&status.snapshot());
     }
 }
 
-/// A line about where the job stands; on a terminal it replaces the one before.
+/// A line about where the job stands.
 fn show(snapshot: &Snapshot) {
     let watermark = snapshot.watermark.map_or("none yet".into(), |time| Instant(time).to_string());
     let mut line = format!(
@@ -79,5 +76,5 @@ fn show(snapshot: &Snapshot) {
     if snapshot.replay_left > 0 {
         line = format!("replaying {} of {}  {line}", snapshot.replay_total - snapshot.replay_left, snapshot.replay_total);
     }
-    if std::io::stderr().is_terminal() { eprint!("\r\x1b[K{line}") } else { note!("{line}") }
+    messages::progress(&line);
 }

@@ -1,21 +1,18 @@
 //! `pipeline dead-letters`
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::io::{ErrorKind, Write};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 
+use super::messages;
 use crate::cli::{DeadLetters, Output};
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{Cluster, Ends, scan};
 use crate::letters::{Envelope, Letter, Newest, Replay, Summary, Waiting, left_behind, show};
 use crate::registry::Registry;
-
-/// How often progress is told: on a terminal, and elsewhere.
-const TERMINAL_INTERVAL: Duration = Duration::from_secs(1);
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One run over one dead-letter topic. Everything in it blocks.
 struct Desk {
@@ -62,7 +59,7 @@ impl Desk {
 
     fn no_topic(&self, cluster: &Cluster) -> Result<()> {
         if cluster.partitions(&self.sink)?.is_some() {
-            note!(
+            warning!(
                 "topic {} is not there, though {} is, and `pipeline aggregate` creates both: was it deleted, or does `dead_letters` in the pipeline file name another topic than before?",
                 self.topic,
                 self.sink
@@ -94,7 +91,7 @@ impl Desk {
             }
             Ok(())
         })?;
-        progress.end();
+        messages::clear_progress();
         match self.args.output {
             Output::Json => print(&format!("{:#}\n", summary.json(&self.topic))),
             Output::Text if summary.total == 0 => print(&format!("no dead letters{} in topic {}\n", self.of_cause(), self.topic)),
@@ -113,7 +110,7 @@ impl Desk {
             }
             Ok(())
         })?;
-        progress.end();
+        messages::clear_progress();
         let schema = |id| Ok(self.runtime.block_on(self.registry.by_id(id))?.map(|found| found.schema));
         let shown: Vec<String> = newest.into_letters().map(|letter| show(&letter, &self.topic, schema)).collect();
         if shown.is_empty() {
@@ -135,7 +132,7 @@ impl Desk {
         };
         let mut progress = Progress::new(&self.topic, ends);
         let found = replay.look(self.args.cause.as_deref(), || progress.heard())?;
-        progress.end();
+        messages::clear_progress();
         let chosen = self.choose(&found);
         let waiting: u64 = chosen.iter().map(|(_, found)| found.waiting).sum();
         if waiting == 0 {
@@ -146,7 +143,7 @@ impl Desk {
         for (cause, _) in chosen.iter().filter(|(_, found)| found.waiting > 0) {
             let mut progress = Progress::new(&self.topic, ends);
             let sent = replay.send(cause, || progress.heard())?;
-            progress.end();
+            messages::clear_progress();
             print(&format!("{cause}: sent {} records to {} again\n", sent.records, self.source))?;
             total += sent.records;
         }
@@ -183,28 +180,19 @@ struct Progress<'a> {
     read: u64,
     most: u64,
     told: Instant,
-    terminal: bool,
 }
 
 impl<'a> Progress<'a> {
     fn new(topic: &'a str, ends: &BTreeMap<i32, Ends>) -> Self {
         let most = ends.values().map(|ends| u64::try_from(ends.high - ends.low).unwrap_or(0)).sum();
-        Self { topic, read: 0, most, told: Instant::now(), terminal: std::io::stderr().is_terminal() }
+        Self { topic, read: 0, most, told: Instant::now() }
     }
 
     fn heard(&mut self) {
         self.read += 1;
-        let interval = if self.terminal { TERMINAL_INTERVAL } else { LOG_INTERVAL };
-        if self.read.is_multiple_of(256) && self.told.elapsed() >= interval {
+        if self.read.is_multiple_of(256) && self.told.elapsed() >= messages::progress_interval() {
             self.told = Instant::now();
-            let line = format!("{} of at most {} letters of {} read", self.read, self.most, self.topic);
-            if self.terminal { eprint!("\r\x1b[K{line}") } else { note!("{line}") }
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
+            messages::progress(&format!("{} of at most {} letters of {} read", self.read, self.most, self.topic));
         }
     }
 }

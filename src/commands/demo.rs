@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::messages;
 use super::produce::{self, Shared};
 use super::view;
 use crate::aggregate::{Job, Start, Status};
@@ -88,7 +89,7 @@ async fn length(length: Option<Millis>) {
 /// What the proof says in the end.
 fn verdict(states: &States) -> Result<()> {
     let state = Arc::clone(&states.borrow());
-    note!("");
+    messages::keep_progress();
     match state.verdict {
         Verdict::Equal if state.trouble.is_some() => Err(Error::new(Kind::Failed, view::line(&state))),
         Verdict::Equal => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::messages;
 use crate::cli::Down;
 use crate::config::Config;
 use crate::druid::{self, Remove};
@@ -22,7 +23,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
     let what = Remove { data: args.data, topics: args.topics };
     let in_superset = superset::Removals::plan(config).await?;
     if in_superset.is_none() {
-        note!("Superset is left out: [superset] has neither username nor password");
+        warning!("Superset is left out: [superset] has neither username nor password");
     }
     let mut plan = in_superset.as_ref().map(|removals| removals.plan.clone()).unwrap_or_default();
     let in_druid = druid::Removals::plan(config, what).await?;
@@ -35,7 +36,7 @@ pub(super) async fn run(config: &Config, args: &Down) -> Result<()> {
         say!("{}nothing to do: {}", Told { plan: &plan, done: false }, plan.summary());
         return Ok(());
     }
-    eprint!("{}", Told { plan: &plan, done: false });
+    messages::intent(&Told { plan: &plan, done: false }, !args.yes);
     super::confirm(&format!("remove what is listed here (objects: {removes})"), args.yes)?;
 
     if let Some(removals) = in_superset {

@@ -197,7 +197,7 @@ impl<'a> Desk<'a> {
                     self.tell(&format!("{name} sample: {row}"));
                 }
                 if unreadable > 0 {
-                    note!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
+                    warning!("{name}: {unreadable} of the {} records looked at would be no row", rows.len() + unreadable);
                 }
             }
         }
@@ -236,7 +236,7 @@ impl<'a> Desk<'a> {
         if let Action::Change(left) = diff::action(&work.json, &found, false) {
             for Change { setting, old, new } in left.iter().map(Change::told) {
                 let (old, new) = (plan::shown(&old), plan::shown(&new));
-                note!("{name}: Druid made {old} of {setting} = {new}; write it so, or each run sets it again");
+                warning!("{name}: Druid made {old} of {setting} = {new}; write it so, or each run sets it again");
             }
         }
         Ok(())

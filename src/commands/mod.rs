@@ -1,21 +1,7 @@
 //! One file a verb. Wiring only: read the config, make the clients, hand over.
 
-/// `println!`, but a reader that has gone away is no failure of what goes on here.
-macro_rules! say {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, $($line)*).and_then(|()| out.flush());
-    }};
-}
-
-/// `eprintln!`, in the same way.
-macro_rules! note {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($line)*);
-    }};
-}
+#[macro_use]
+mod messages;
 
 mod aggregate;
 mod completions;
@@ -37,15 +23,14 @@ mod view;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
+pub use self::messages::{failure, is_live, is_quiet};
 use crate::cli::{Cli, Command, Global};
 use crate::config::Override;
 use crate::error::{Error, Kind, Result};
 
 /// Runs what was typed, to its end.
 pub fn run(cli: Cli) -> Result<()> {
-    start_log()?;
+    messages::start(&cli.global)?;
     let mut config = match &cli.command {
         Command::Config(args) => return config::run(&cli.global, args),
         Command::Completions(args) => return completions::run(args),
@@ -134,15 +119,4 @@ fn confirm(what: &str, yes: bool) -> Result<()> {
         .read_line(&mut answer)
         .map_err(|error| Error::new(Kind::Failed, format!("cannot read the answer: {error}")))?;
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Error::new(Kind::Failed, "nothing was changed")) }
-}
-
-/// Messages about the run go to stderr; `PIPELINE_LOG=debug` (or any filter of tracing's) shows more.
-fn start_log() -> Result<()> {
-    let filter = match std::env::var("PIPELINE_LOG") {
-        Ok(text) => EnvFilter::try_new(&text)
-            .map_err(|error| Error::new(Kind::Config, format!("PIPELINE_LOG={text}: {error}")).hint("try PIPELINE_LOG=debug"))?,
-        Err(_) => EnvFilter::new("warn"),
-    };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    Ok(())
 }

@@ -5,25 +5,22 @@ mod newest;
 mod sending;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use self::events::Events;
 pub(super) use self::sending::{Job, Shared};
 use self::sending::{Outcome, now_us};
+use super::messages;
 use crate::cli::Produce;
 use crate::config::{self, Config, Source};
 use crate::engine::generator::{Pace, Schedule};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{Cluster, Tally, TopicSpec, Writer};
 use crate::registry::Registry;
-
-/// How often progress is told, to a person and to a log.
-const TOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 pub(super) async fn run(config: &Config, args: &Produce) -> Result<()> {
     check(args)?;
@@ -50,7 +47,7 @@ pub(super) async fn prepare(config: &Config, source: &Source, args: &Produce) ->
     };
     let (partitions, created) = cluster.ensure(&topic).await?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != partitions) {
-        note!("warning: {} has {partitions} partition{}, not {wanted}: it stays as it is", source.topic, plural(partitions));
+        warning!("{} has {partitions} partition{}, not {wanted}: it stays as it is", source.topic, plural(partitions));
     }
     let seed = args.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let topic =
@@ -114,8 +111,8 @@ fn time(time_us: i64) -> config::Instant {
 /// Looking is a service: where it fails (a user who may write need not be allowed to read), it is left.
 async fn warn_of_later(config: &Config, source: &Source, cluster: &Cluster, registry: &Registry, first_us: i64) {
     match newest::newest_us(config, source, cluster, registry).await {
-        Ok(Some(newest_us)) if newest_us > first_us => note!(
-            "warning: {} already has events up to {}, and the first to be written happens at {}: an aggregate that has read \
+        Ok(Some(newest_us)) if newest_us > first_us => warning!(
+            "{} already has events up to {}, and the first to be written happens at {}: an aggregate that has read \
              those will find these late",
             source.topic,
             time(newest_us),
@@ -133,7 +130,6 @@ struct Watcher {
     max_future_us: i64,
     shared: Arc<Shared>,
     tally: Arc<Tally>,
-    terminal: bool,
 }
 
 impl Watcher {
@@ -144,7 +140,6 @@ impl Watcher {
             max_future_us: readers.map(|reader| reader.max_future.0.saturating_mul(1_000)).min().unwrap_or(i64::MAX),
             shared: Arc::default(),
             tally,
-            terminal: std::io::stderr().is_terminal(),
         }
     }
 
@@ -157,7 +152,7 @@ impl Watcher {
             .spawn(move || drop(done.send(job.run(&shared))))
             .map_err(|error| Error::new(Kind::Failed, format!("cannot start a thread: {error}")))?;
         let mut stop = std::pin::pin!(super::stop_signal());
-        let every = if self.terminal { TOLD.0 } else { TOLD.1 };
+        let every = messages::progress_interval();
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let (mut before, mut stopping, mut warned) = ((Instant::now(), 0), false, false);
         let ended = loop {
@@ -173,7 +168,7 @@ impl Watcher {
                 }
             }
         };
-        self.clear_line();
+        messages::clear_progress();
         if !warned {
             self.warn_of_future();
         }
@@ -184,8 +179,7 @@ impl Watcher {
         let time_us = self.shared.time_us.load(Ordering::Relaxed);
         let too_far = time_us.saturating_sub(now_us()) > self.max_future_us;
         if too_far {
-            self.clear_line();
-            note!("warning: event times are ahead of the clock ({}): an aggregate puts such events aside", time(time_us));
+            warning!("event times are ahead of the clock ({}): an aggregate puts such events aside", time(time_us));
         }
         too_far
     }
@@ -199,17 +193,8 @@ impl Watcher {
         if time_us != i64::MIN {
             line = format!("{line}, event time {}", time(time_us));
         }
-        self.clear_line();
-        eprint!("{line}{}", if self.terminal { "" } else { "\n" });
-        // If the terminal is gone, there is nobody to tell.
-        let _ = std::io::stderr().flush();
+        messages::progress(&line);
         (now, delivered)
-    }
-
-    fn clear_line(&self) {
-        if self.terminal {
-            eprint!("\r\x1b[K");
-        }
     }
 
     fn conclude(&self, result: Result<Outcome>) -> Result<()> {

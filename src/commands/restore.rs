@@ -1,5 +1,6 @@
 //! `pipeline restore`: puts back what a setup command replaced.
 
+use super::messages;
 use crate::backup::{self, Backup};
 use crate::cli::Restore;
 use crate::config::Config;
@@ -25,13 +26,13 @@ pub(super) async fn run(config: &Config, args: &Restore) -> Result<()> {
     match backup.system.as_str() {
         "druid" => {
             let restoration = druid::Restoration::plan(config, &backup).await?;
-            eprint!("{}", Told { plan: &restoration.plan, done: false });
+            messages::intent(&Told { plan: &restoration.plan, done: false }, !args.yes);
             super::confirm(&what, args.yes)?;
             restoration.carry_out(config, |told| note!("{told}")).await?;
         }
         "superset" => {
             let restoration = superset::Restoration::plan(config, &backup).await?;
-            eprint!("{}", Told { plan: &restoration.plan, done: false });
+            messages::intent(&Told { plan: &restoration.plan, done: false }, !args.yes);
             super::confirm(&what, args.yes)?;
             restoration.carry_out(config).await?;
         }
@@ -52,7 +53,7 @@ fn list(config: &Config) -> Result<()> {
     for file in files {
         match Backup::read(&file) {
             Ok(backup) => say!("{}  {:<8} objects: {}  {}", backup.made, backup.system, backup.objects.len(), file.display()),
-            Err(error) => note!("{error}"),
+            Err(error) => warning!("{error}"),
         }
     }
     Ok(())

@@ -1,12 +1,11 @@
 //! `pipeline view`
 
 use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use super::messages;
 use crate::cli::{Page, Since, View};
 use crate::config::{Config, Instant};
 use crate::error::{Error, Kind, Result};
@@ -52,19 +51,17 @@ pub(super) fn announce(listener: &TcpListener, page: &Page) -> Result<()> {
     if page.open
         && let Err(error) = open::that_detached(&url)
     {
-        note!("warning: cannot open a browser ({error}): open {url} yourself");
+        warning!("cannot open a browser ({error}): open {url} yourself");
     }
     Ok(())
 }
 
 /// Shows how it stands, again and again.
 pub(super) async fn progress(states: States) -> Infallible {
-    let terminal = std::io::stderr().is_terminal();
-    let pause = Duration::from_secs(if terminal { 1 } else { 10 });
     loop {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(messages::progress_interval()).await;
         let line = line(&states.borrow());
-        let _ = if terminal { write!(std::io::stderr(), "\r\x1b[K{line}") } else { writeln!(std::io::stderr(), "{line}") };
+        messages::progress(&line);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 const SECTIONS: [&str; 4] = ["kafka", "registry", "druid", "superset"];
 
 /// Environment variables that begin like ours but are read elsewhere.
-const NOT_KEYS: [&str; 2] = ["PIPELINE_CONFIG", "PIPELINE_LOG"];
+const NOT_KEYS: [&str; 3] = ["PIPELINE_CONFIG", "PIPELINE_LOG", "PIPELINE_LOG_FORMAT"];
 
 /// One value given from outside the file.
 #[derive(Debug, Clone)]

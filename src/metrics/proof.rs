@@ -19,12 +19,13 @@ use crate::error::{Error, Kind, Result};
 use crate::verify::{Report, Verdict};
 
 /// Listens at once, and serves for as long as the future it returns is polled, which ends only with an error. Without an address
-/// there is nothing to serve.
+/// there is nothing to serve. `tell` hears where.
 pub async fn serve(
     address: Option<SocketAddr>,
     reports: watch::Receiver<Arc<Report>>,
+    tell: impl FnOnce(&str),
 ) -> Result<impl Future<Output = Error> + use<>> {
-    let listener = listen(address).await?;
+    let listener = listen(address, tell).await?;
     Ok(async move {
         let Some(listener) = listener else { return std::future::pending().await };
         let router = Router::new().route("/metrics", get(metrics)).with_state(reports);

@@ -15,15 +15,15 @@ const LIMIT: Duration = Duration::from_secs(9);
 const LATENESS: i64 = 5_000;
 
 /// A line on servers of its own, in this process.
-struct Embedded {
-    line: Line,
+pub(super) struct Embedded {
+    pub(super) line: Line,
     _broker: Broker,
     _registry: Registry,
     _runtime: Runtime,
 }
 
 impl Embedded {
-    fn start(test: &str, partitions: i32) -> Self {
+    pub(super) fn start(test: &str, partitions: i32) -> Self {
         let name = format!("embedded-{test}-{}", std::process::id());
         let topic = |suffix: &str, partitions| (format!("{name}-SALES{suffix}"), partitions);
         let broker = Broker::start(&[topic("", partitions), topic("_AGGREGATE", partitions), topic("_DEAD_LETTERS", 1)]).unwrap();

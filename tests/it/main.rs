@@ -1,6 +1,6 @@
 //! Integration tests: the program as a user runs it.
 //!
-//! * [`errors`], [`config`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the
+//! * [`errors`], [`config`], [`messages`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the
 //!   page with Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
 //!   One of [`embedded`] answers a question at a terminal, which util-linux's `script` makes.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
@@ -18,4 +18,5 @@ mod flink;
 mod harness;
 mod kafka;
 mod line;
+mod messages;
 mod setup;

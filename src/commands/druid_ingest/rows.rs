@@ -21,7 +21,7 @@ impl Desk<'_> {
         let proof = self.proof(work).await?;
         let counted = self.promised(work, &proof).await?;
         if counted.bad > 0 {
-            note!("{name}: records of topic {topic} that cannot be read, and will be no rows: {}", counted.bad);
+            warning!("{name}: records of topic {topic} that cannot be read, and will be no rows: {}", counted.bad);
         }
         let promise = Promise {
             supervisor: &work.desired,
@@ -33,7 +33,7 @@ impl Desk<'_> {
         };
         let ready = wait::wait(&self.druid, &promise, |rows| show_progress(name, rows, &promise)).await?;
         if ready.skipped > 0 {
-            note!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
+            warning!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
         }
         if let Some(stopped) = self.stopped(&work.desired, topic).await? {
             return Err(stopped.error(&work.desired));
