@@ -178,14 +178,24 @@ pub struct Status {
     pub output: Output,
 }
 
+/// What the help says of completions.
+const COMPLETIONS: &str = "\
+Neither needs a pipeline file or a server.
+  pipeline completions bash > ~/.local/share/bash-completion/completions/pipeline
+  pipeline completions zsh > ~/.zfunc/_pipeline            a folder of your fpath
+  pipeline completions fish > ~/.config/fish/completions/pipeline.fish
+  pipeline completions --man ~/.local/share/man/man1       then: man pipeline, man pipeline-up";
+
 /// `pipeline completions`
 #[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS)]
+#[group(required = true, multiple = false)]
 pub struct Completions {
-    /// What to write: completions of a shell to stdout, or man pages
+    /// Write this shell's completions to stdout
     #[arg(value_name = "SHELL")]
     pub shell: Option<clap_complete::Shell>,
-    /// Write the man pages into this folder
-    #[arg(long, value_name = "FOLDER", conflicts_with = "shell")]
+    /// Write the man pages into this folder, one a command; it is made if need be
+    #[arg(long, value_name = "FOLDER")]
     pub man: Option<PathBuf>,
 }
 

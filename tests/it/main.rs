@@ -1,14 +1,16 @@
 //! Integration tests: the program as a user runs it.
 //!
-//! * [`errors`], [`config`], [`messages`], [`embedded`] and [`demo`] need no server and run with every `cargo test`; one of [`demo`] looks at the
-//!   page with Chromium, and is ignored otherwise: `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
-//!   One of [`embedded`] answers a question at a terminal, which util-linux's `script` makes.
+//! * [`errors`], [`config`], [`completions`], [`messages`], [`embedded`] and [`demo`] need no server and run with every `cargo test`;
+//!   one of [`demo`] looks at the page with Chromium, and is ignored otherwise:
+//!   `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
+//!   Some of [`embedded`] and [`messages`] are at a terminal, which util-linux's `script` makes.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`] and [`setup`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
+mod completions;
 mod config;
 mod demo;
 mod embedded;
