@@ -30,7 +30,7 @@ pub async fn serve(
     address: Option<SocketAddr>,
     sink: &str,
     status: Status,
-    tell: impl FnOnce(&str),
+    tell: fn(&str),
 ) -> Result<impl Future<Output = Error> + use<>> {
     let listener = listen(address, tell).await?;
     let sink = sink.to_owned();
@@ -42,7 +42,7 @@ pub async fn serve(
 }
 
 /// Takes the port, if one is wanted, and says where it is.
-async fn listen(address: Option<SocketAddr>, tell: impl FnOnce(&str)) -> Result<Option<TcpListener>> {
+async fn listen(address: Option<SocketAddr>, tell: fn(&str)) -> Result<Option<TcpListener>> {
     let Some(address) = address else { return Ok(None) };
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Error::new(Kind::Config, format!("cannot listen on {address} for metrics: {error}"))

@@ -24,5 +24,5 @@ mod work;
 pub use control::{Control, Snapshot, Status};
 pub use layout::Layout;
 pub use reader::{Decoded, Reader, Unreadable, Writer};
-pub use restore::{Start, position};
+pub use restore::{Start, committed_progress};
 pub use run::{Job, Outcome};

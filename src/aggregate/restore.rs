@@ -34,11 +34,6 @@ struct Stamp {
 
 const VERSION: u32 = 1;
 
-/// Up to which offset, exclusively, a partition was read by who committed this metadata; `None`: it is not an aggregate's.
-pub fn position(metadata: &str) -> Option<i64> {
-    serde_json::from_str::<Stamp>(metadata).ok().map(|stamp| stamp.position)
-}
-
 /// Schema ids by which no record could be read, and the last record that was rejected for it.
 ///
 /// An id may become known later, or the newest schema may get a default for what was missing. What was rejected before must stay so
@@ -52,6 +47,14 @@ const SCHEMALESS_BYTES: usize = 34;
 
 /// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
 pub const UNFINISHED_RESET: &str = "reset";
+
+/// What the metadata beside a committed offset says, for whoever looks on: how far reading has come, and the id of the topic that
+/// was read. `None`: this program did not commit it, or a reset was not finished.
+pub fn committed_progress(metadata: &str) -> Option<(Progress, String)> {
+    let stamp: Stamp = serde_json::from_str(metadata).ok()?;
+    let Stamp { version, topic_id, position, closed_through, max_event_time, .. } = stamp;
+    (version == VERSION).then_some((Progress { position, closed_through, max_event_time }, topic_id))
+}
 
 /// What committed progress is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -316,6 +319,9 @@ mod tests {
     fn what_was_committed_comes_back() {
         let restored = restore(committed(5, 9, Ends { low: 0, high: 9 })).unwrap();
         assert_eq!((restored.assigned, restored.baseline), (vec![(0, 5, progress(9))], false));
+        let (_, metadata) = committed(5, 9, Ends { low: 0, high: 9 }).committed.unwrap();
+        assert_eq!(committed_progress(&metadata), Some((progress(9), "abc".into())));
+        assert_eq!(committed_progress(UNFINISHED_RESET), None);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `pipeline verify`: compares every cell, once or again and again.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::messages::{clear_progress, progress, progress_interval};
 use crate::cli::{Output, Since, Verify};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +14,7 @@ use crate::verify::{Comparison, Difference, Report, Scope, Verdict, Verifier};
 
 /// An error that lasts so long ends a comparison; before, it may pass.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is told how it stands, to a person and to a log.
+/// How often `--watch` says how it stands, to a person and to a log.
 const TOLD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 pub(super) async fn run(config: &Config, args: &Verify) -> Result<()> {
@@ -23,11 +24,18 @@ pub(super) async fn run(config: &Config, args: &Verify) -> Result<()> {
 }
 
 async fn once(verifier: &Verifier, output: Output) -> Result<()> {
+    let mut shown = Instant::now();
+    let show = |report: &Report| {
+        if shown.elapsed() >= progress_interval() {
+            shown = Instant::now();
+            progress(&line(report));
+        }
+    };
     let report = tokio::select! {
         settled = settled(verifier, show) => settled,
         () = super::stop_signal() => Err(Error::new(Kind::Failed, "stopped before everything was compared")),
     };
-    clear();
+    clear_progress();
     let report = report?;
     match output {
         Output::Json => say!("{}", json(&report)),
@@ -60,7 +68,7 @@ async fn watch(verifier: &Verifier, args: &Verify) -> Result<()> {
     let (mut told, mut settled) = (BTreeSet::new(), None);
     let mut ticks = tokio::time::interval(if terminal { TOLD.0 } else { TOLD.1 });
     let mut stop = std::pin::pin!(super::stop_signal());
-    let mut served = std::pin::pin!(proof::serve(args.metrics_listen, verifier.reports.clone()).await?);
+    let mut served = std::pin::pin!(proof::serve(args.metrics_listen, verifier.reports.clone(), |line| note!("{line}")).await?);
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -110,19 +118,6 @@ pub(super) fn line(report: &Report) -> String {
         line = format!("{line}  trouble: {trouble}");
     }
     line
-}
-
-fn show(report: &Report) {
-    if std::io::stderr().is_terminal() {
-        // If the terminal is gone, there is nobody to tell.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{}", line(report));
-    }
-}
-
-fn clear() {
-    if std::io::stderr().is_terminal() {
-        let _ = write!(std::io::stderr(), "\r\x1b[K");
-    }
 }
 
 fn json(report: &Report) -> String {

@@ -13,7 +13,7 @@ use super::retention::{AUTHOR, Entry, Found, signature};
 use super::sample::Sampled;
 use super::spec::Supervisor;
 use super::status::{Envelope, Stats, Status, Task, Worker};
-use crate::config::{self, Secret};
+use crate::config::{self, Secret, TIME_COLUMN};
 use crate::error::Result;
 use crate::http::{ROWS_CAP, Reply, Server, path};
 
@@ -87,8 +87,13 @@ enum Ordered {
 /// What the coordinator tells of a datasource.
 #[derive(Deserialize)]
 struct Segments {
-    #[serde(rename = "segments")]
-    _segments: Value,
+    segments: InUse,
+}
+
+#[derive(Deserialize)]
+struct InUse {
+    #[serde(default)]
+    count: u64,
 }
 
 #[derive(Deserialize)]
@@ -103,13 +108,23 @@ struct Exists {
 }
 
 #[derive(Deserialize)]
-struct Timeseries {
-    result: Rows,
+struct Timeseries<T> {
+    result: T,
 }
 
 #[derive(Deserialize)]
 struct Rows {
     rows: Option<f64>,
+}
+
+/// What a query sees of a datasource.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Extent {
+    /// Its rows.
+    pub rows: u64,
+    /// The time of the newest, ms.
+    pub newest: Option<i64>,
 }
 
 /// All time, as Druid writes it.
@@ -225,6 +240,23 @@ impl Druid {
     ///
     /// A table's name can be no parameter of SQL: SQL is asked whether it knows the table, the rows are counted by a query in JSON.
     pub async fn rows(&self, datasource: &str, sum: Option<&str>) -> Result<u64> {
+        let rows = match sum {
+            Some(column) => json!({"type": "longSum", "name": "rows", "fieldName": column}),
+            None => json!({"type": "count", "name": "rows"}),
+        };
+        let found: Option<Rows> = self.over_all_time(datasource, json!([rows])).await?;
+        Ok(found.and_then(|found| found.rows).map_or(0, |rows| rows as u64))
+    }
+
+    /// How many rows of a datasource a query sees, and of what time the newest is.
+    pub async fn extent(&self, datasource: &str) -> Result<Extent> {
+        let newest = json!({"type": "longMax", "name": "newest", "fieldName": TIME_COLUMN});
+        let found: Option<Extent> = self.over_all_time(datasource, json!([{"type": "count", "name": "rows"}, newest])).await?;
+        Ok(found.filter(|found| found.rows > 0).unwrap_or_default())
+    }
+
+    /// Aggregations over all rows of a datasource; `None` of one that SQL does not know yet.
+    async fn over_all_time<T: DeserializeOwned>(&self, datasource: &str, aggregations: Value) -> Result<Option<T>> {
         let known = json!({
             "query": TABLE,
             "parameters": [{"type": "VARCHAR", "value": datasource}],
@@ -233,22 +265,18 @@ impl Druid {
         });
         let tables: Vec<Exists> = self.query("druid/v2/sql", &known).await?;
         if tables.first().is_none_or(|count| count.tables == 0) {
-            return Ok(0);
+            return Ok(None);
         }
-        let rows = match sum {
-            Some(column) => json!({"type": "longSum", "name": "rows", "fieldName": column}),
-            None => json!({"type": "count", "name": "rows"}),
-        };
         let count = json!({
             "queryType": "timeseries",
             "dataSource": {"type": "table", "name": datasource},
             "intervals": [ETERNITY],
             "granularity": "all",
-            "aggregations": [rows],
+            "aggregations": aggregations,
             "context": {"useCache": false},
         });
-        let found: Vec<Timeseries> = self.query("druid/v2", &count).await?;
-        Ok(found.first().and_then(|row| row.result.rows).map_or(0, |rows| rows as u64))
+        let found: Vec<Timeseries<T>> = self.query("druid/v2", &count).await?;
+        Ok(found.into_iter().next().map(|row| row.result))
     }
 
     /// The rows of a query in SQL, its columns in their order; `parameters` as Druid's API wants them: `{"type", "value"}`. Of a table
@@ -274,10 +302,15 @@ impl Druid {
 
     /// Whether the coordinator knows segments of a datasource that are in use.
     pub async fn has_segments(&self, datasource: &str) -> Result<bool> {
+        Ok(self.segments(datasource).await?.is_some())
+    }
+
+    /// How many segments of a datasource are in use; `None` if the coordinator knows none.
+    pub async fn segments(&self, datasource: &str) -> Result<Option<u64>> {
         let reply = self.get(&["druid", "coordinator", "v1", "datasources", datasource], &[]).await?;
         match reply.status {
-            204 => Ok(false),
-            _ => self.success(reply)?.json::<Segments>().map(|_| true),
+            204 => Ok(None),
+            _ => self.success(reply)?.json::<Segments>().map(|found| Some(found.segments.count)),
         }
     }
 

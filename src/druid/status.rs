@@ -23,6 +23,8 @@ pub struct Status {
     pub suspended: bool,
     /// Tasks that read.
     pub active_tasks: Vec<ActiveTask>,
+    /// How many records it has not read yet, as it last heard from Kafka.
+    pub aggregate_lag: Option<i64>,
     /// What went wrong lately. Often empty though every task fails.
     pub recent_errors: Vec<RecentError>,
 }

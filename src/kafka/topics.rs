@@ -64,6 +64,7 @@ pub enum Setting {
 /// A connection for questions about topics. Its calls block: from async code, run them on a blocking thread.
 pub struct Cluster {
     bootstrap: String,
+    limit: Duration,
     context: Context,
     consumer: BaseConsumer<Context>,
     admin: AdminClient<Context>,
@@ -79,10 +80,17 @@ impl Cluster {
         let place = |error| explain(&format!("Kafka at {}", kafka.bootstrap_servers), &error, &Context::default());
         Ok(Self {
             bootstrap: kafka.bootstrap_servers.clone(),
+            limit: TIMEOUT,
             consumer: config.create_with_context(context.clone()).map_err(place)?,
             admin: config.create_with_context(context.clone()).map_err(place)?,
             context,
         })
+    }
+
+    /// The same, but a question may take no longer than this.
+    #[must_use]
+    pub fn hurried(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     fn explain(&self, what: &str, error: &KafkaError) -> Error {
@@ -105,7 +113,7 @@ impl Cluster {
     }
 
     fn metadata(&self, topic: &str) -> Result<Metadata> {
-        self.consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|error| self.explain(&looking_at(topic), &error))
+        self.consumer.fetch_metadata(Some(topic), self.limit).map_err(|error| self.explain(&looking_at(topic), &error))
     }
 
     /// A broker to ask about a topic: one that leads a partition. Any would do; without being told, librdkafka asks the controller,
@@ -133,7 +141,7 @@ impl Cluster {
     pub fn partition_ends(&self, topic: &str, partition: i32) -> Result<Ends> {
         let (low, high) = self
             .consumer
-            .fetch_watermarks(topic, partition, TIMEOUT)
+            .fetch_watermarks(topic, partition, self.limit)
             .map_err(|error| self.explain(&format!("looking for the end of {topic} [{partition}]"), &error))?;
         Ok(Ends { low, high })
     }
@@ -143,7 +151,7 @@ impl Cluster {
         let leader = self.leader(topic)?;
         // SAFETY: the handle lives as long as `self`.
         #[allow(unsafe_code)]
-        let id = unsafe { describe::topic_id(self.admin.inner().native_ptr(), topic, leader, TIMEOUT) };
+        let id = unsafe { describe::topic_id(self.admin.inner().native_ptr(), topic, leader, self.limit) };
         id.map_err(|error| self.explain(&format!("asking for the id of topic {topic}"), &error))
     }
 
@@ -151,7 +159,7 @@ impl Cluster {
     pub fn members(&self, group: &str) -> Result<Vec<String>> {
         // SAFETY: the handle lives as long as `self`.
         #[allow(unsafe_code)]
-        match unsafe { describe::members(self.admin.inner().native_ptr(), group, TIMEOUT) } {
+        match unsafe { describe::members(self.admin.inner().native_ptr(), group, self.limit) } {
             Ok(members) => Ok(members.into_iter().map(|(client, host)| format!("{client} at {host}")).collect()),
             Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
                 tracing::debug!("the broker does not tell the members of groups, so neither those of {group}");

@@ -23,7 +23,7 @@ use crate::verify::{Report, Verdict};
 pub async fn serve(
     address: Option<SocketAddr>,
     reports: watch::Receiver<Arc<Report>>,
-    tell: impl FnOnce(&str),
+    tell: fn(&str),
 ) -> Result<impl Future<Output = Error> + use<>> {
     let listener = listen(address, tell).await?;
     Ok(async move {

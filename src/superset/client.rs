@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::address::Address;
 use super::assets::Asset;
 use super::bundle;
+use super::drawn::Drawn;
 use super::failure::{self, Trouble};
 use super::found::{self, Answer, Found, Listed};
 use super::ids::Kind;
@@ -251,16 +252,10 @@ impl Session {
         self.check(reply)?.json::<Done>().map(drop)
     }
 
-    /// How many rows a chart's query brings now.
-    pub async fn rows(&self, chart: u64) -> Result<u64, Trouble> {
-        let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
-        failure::rows(&reply, &self.user)
-    }
-
     /// What a chart is drawn from, asked of Druid anew.
-    pub async fn data(&self, chart: u64) -> Result<Vec<Map<String, Value>>, Trouble> {
+    pub async fn drawn(&self, chart: u64) -> Result<Drawn, Trouble> {
         let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
-        failure::data(&reply, &self.user)
+        Drawn::of(&reply, &self.user)
     }
 }
 

@@ -1,11 +1,10 @@
 //! What Superset's refusals mean. Pure.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::address::Address;
 use super::ids;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind};
 use crate::http::{OTHER_RELEASE, Reply, excerpt};
 
 /// What a user lacks that may not do this.
@@ -59,40 +58,12 @@ impl Trouble {
     }
 }
 
-#[derive(Deserialize)]
-struct ChartData {
-    result: Vec<QueryResult>,
-}
-
-#[derive(Deserialize)]
-struct QueryResult {
-    /// What the chart is drawn from.
-    rowcount: u64,
-    /// What the database sent, before it was pivoted.
-    sql_rowcount: Option<u64>,
-    /// They, or nothing where there are none.
-    data: Option<Vec<Map<String, Value>>>,
-}
-
-/// The rows that a chart's query brought.
-pub fn rows(reply: &Reply, user: &str) -> Result<u64, Trouble> {
-    let data = chart_data(reply, user)?;
-    Ok(data.result.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum())
-}
-
-/// What a chart is drawn from.
-pub fn data(reply: &Reply, user: &str) -> Result<Vec<Map<String, Value>>, Trouble> {
-    Ok(chart_data(reply, user)?.result.into_iter().flat_map(|query| query.data.unwrap_or_default()).collect())
-}
-
-fn chart_data(reply: &Reply, user: &str) -> Result<ChartData, Trouble> {
-    if reply.is_success() {
-        return reply.json::<ChartData>().map_err(Trouble::Other);
-    }
-    Err(match reply.status {
+/// Why a chart's query brought nothing.
+pub fn of_chart(reply: &Reply, user: &str) -> Trouble {
+    match reply.status {
         400 | 500 => trouble(reply),
         _ => Trouble::Other(refusal(reply, user)),
-    })
+    }
 }
 
 fn trouble(reply: &Reply) -> Trouble {
@@ -236,13 +207,6 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_those_that_the_database_sent() {
-        let body = r#"{"result": [{"rowcount": 190, "sql_rowcount": 570, "status": "success"}]}"#;
-        assert_eq!(rows(&reply(200, body), "admin").unwrap(), 570);
-        assert_eq!(rows(&reply(200, r#"{"result": [{"rowcount": 190}]}"#), "admin").unwrap(), 190);
-    }
-
-    #[test]
     fn a_wrong_password_is_told_from_a_wrong_server() {
         assert_eq!(login(&reply(401, r#"{"message": "Not authorized"}"#), "admin").kind, Kind::Refused);
         assert_eq!(login(&reply(401, "<html>Druid</html>"), "admin").kind, Kind::Unreachable);
@@ -331,17 +295,17 @@ mod tests {
     fn druids_page_of_a_wrong_password_is_no_failed_query() {
         let page =
             r#"{"message": "Error: Unknown error (Unknown): <html>\n<title>Error 401 User authentication failed.</title>"}"#;
-        assert!(matches!(rows(&reply(400, page), "admin"), Err(Trouble::WrongPassword(_))));
+        assert!(matches!(of_chart(&reply(400, page), "admin"), Trouble::WrongPassword(_)));
         let pool = r#"{"message": "Error: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /druid/v2/sql"}"#;
-        assert!(matches!(rows(&reply(400, pool), "admin"), Err(Trouble::NoDruid(_))));
+        assert!(matches!(of_chart(&reply(400, pool), "admin"), Trouble::NoDruid(_)));
     }
 
     #[test]
     fn a_missing_table_is_told_from_a_missing_column() {
         let table = r#"{"message": "Error: druidException (INVALID_INPUT): Object 'S' not found within 'druid'"}"#;
-        assert!(matches!(rows(&reply(400, table), "admin"), Err(Trouble::NoTable(_))));
+        assert!(matches!(of_chart(&reply(400, table), "admin"), Trouble::NoTable(_)));
         let column = r#"{"message": "Error: druidException (INVALID_INPUT): Column 'c' not found in any table"}"#;
-        assert!(matches!(rows(&reply(400, column), "admin"), Err(Trouble::Other(error)) if error.kind == Kind::Data));
+        assert!(matches!(of_chart(&reply(400, column), "admin"), Trouble::Other(error) if error.kind == Kind::Data));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod chart;
 pub mod client;
 pub mod columns;
 pub mod diff;
+pub mod drawn;
 pub mod druid;
 pub mod failure;
 pub mod filters;
@@ -201,7 +202,7 @@ async fn query(config: &Config, session: &Session, desired: &[Asset], found: &[O
     let mut charts = Vec::new();
     for (asset, found) in desired.iter().zip(found).filter(|(asset, _)| asset.kind == Kind::Chart) {
         let rows = match found {
-            Some(found) => session.rows(found.id).await,
+            Some(found) => session.drawn(found.id).await.map(|drawn| drawn.rows),
             None => Err(Trouble::Other(Error::new(error::Kind::Failed, "it is not there after the import"))),
         };
         let limit = config.chart(&asset.name).map_or(0, |chart| chart.row_limit);

@@ -267,7 +267,7 @@ impl Rounds {
                 Ok(Some(number)) => {
                     let session = Arc::clone(&session);
                     asked.spawn(async move {
-                        let rows = session.data(number).await;
+                        let rows = session.drawn(number).await.map(|drawn| drawn.data);
                         // A table that is not there has no rows.
                         Answer::Chart(
                             place,
@@ -358,8 +358,9 @@ impl Rounds {
                 Source::new(&kafka, &source, &group)?.committed(partitions)
             });
             let Ok(Ok(committed)) = asked.await else { continue };
-            let positions =
-                committed.into_iter().filter_map(|(partition, found)| Some((partition, aggregate::position(&found?.1)?)));
+            let positions = committed
+                .into_iter()
+                .filter_map(|(partition, found)| Some((partition, aggregate::committed_progress(&found?.1)?.0.position)));
             for (partition, position) in positions {
                 self.shared.book().iter_mut().for_each(|book| book.note_position(&sink, partition, position));
             }

@@ -111,9 +111,7 @@ fn exception(call: &str, fault: Fault) -> Option<Told> {
         (_, 401 | 403) if superset => Hint(77, &["user `me`"]),
         ("Druid, supervisor" | "Druid, sample", 200) if fault == Fault::Body(SURPRISE) => Nothing,
         // Rows may be many.
-        ("Superset, chart data" | "Superset, chart rows" | "Druid, histories" | "Druid, sql", 200) if fault == Fault::Large => {
-            Hint(69, &["not the JSON"])
-        }
+        ("Superset, drawn" | "Druid, histories" | "Druid, sql", 200) if fault == Fault::Large => Hint(69, &["not the JSON"]),
         _ => return None,
     })
 }
@@ -182,6 +180,7 @@ fn of_druid() -> Vec<Call> {
         call("Druid, rows", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.rows("S", None).await?)),
         call("Druid, count", ("POST", "druid/v2"), &[r#"[{"tables": 1}]"#], asks!(|c| druid(&c)?.rows("S", None).await?)),
         call("Druid, sql", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.sql("SELECT 1", &[]).await?)),
+        call("Druid, extent", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.extent("S").await?)),
         call("Druid, ask", ("POST", "druid/v2/sql"), &[], asks!(|c| superset::druid::ask(&c).await?)),
         call("Druid, supervisors", ("GET", "druid/indexer/v1/supervisor"), &[], asks!(|c| druid(&c)?.supervisors().await?)),
         call("Druid, history", ("GET", "druid/indexer/v1/supervisor/S/history"), &[], asks!(|c| druid(&c)?.history("S").await?)),
@@ -209,6 +208,12 @@ fn of_druid() -> Vec<Call> {
             ("GET", "druid/coordinator/v1/datasources/S"),
             &[],
             asks!(|c| druid(&c)?.has_segments("S").await?),
+        ),
+        call(
+            "Druid, count segments",
+            ("GET", "druid/coordinator/v1/datasources/S"),
+            &[],
+            asks!(|c| druid(&c)?.segments("S").await?),
         ),
         call(
             "Druid, drop",
@@ -278,16 +283,10 @@ fn of_superset() -> Vec<Call> {
             asks!(|c| login(&c).await?.delete(Kind::Chart, 5).await?),
         ),
         call(
-            "Superset, chart data",
+            "Superset, drawn",
             ("GET", "api/v1/chart/5/data/"),
             &[LOGIN],
-            asks!(|c| login(&c).await?.rows(5).await.map_err(Trouble::error)?),
-        ),
-        call(
-            "Superset, chart rows",
-            ("GET", "api/v1/chart/5/data/"),
-            &[LOGIN],
-            asks!(|c| login(&c).await?.data(5).await.map_err(Trouble::error)?),
+            asks!(|c| login(&c).await?.drawn(5).await.map_err(Trouble::error)?),
         ),
     ]
 }
