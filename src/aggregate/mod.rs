@@ -25,4 +25,4 @@ pub use control::{Control, Snapshot, Status};
 pub use layout::Layout;
 pub use reader::{Decoded, Reader, Unreadable, Writer};
 pub use restore::{Start, committed_progress};
-pub use run::{Job, Outcome};
+pub use run::{Job, Outcome, compacted};

@@ -154,10 +154,7 @@ impl Job {
 /// Compaction removes records that sums need, and sums that readers need.
 async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<()> {
     match cluster.setting(topic, "cleanup.policy").await? {
-        Setting::Is(policy) if policy.contains("compact") => {
-            let what = format!("topic {topic} is compacted (cleanup.policy={policy}): {why}");
-            Err(Error::new(Kind::DataLoss, what).hint("use a topic with cleanup.policy=delete"))
-        }
+        Setting::Is(policy) if policy.contains("compact") => Err(compacted(topic, &policy, why)),
         Setting::Is(_) => Ok(()),
         Setting::Untold => {
             tracing::warn!("the broker does not tell whether topic {topic} is compacted; if it is, records and rows vanish");
@@ -168,4 +165,10 @@ async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<(
             Ok(())
         }
     }
+}
+
+/// The refusal of a topic that is compacted.
+pub fn compacted(topic: &str, policy: &str, why: &str) -> Error {
+    let what = format!("topic {topic} is compacted (cleanup.policy={policy}): {why}");
+    Error::new(Kind::DataLoss, what).hint("use a topic with cleanup.policy=delete")
 }

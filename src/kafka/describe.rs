@@ -1,6 +1,8 @@
-//! Questions to a broker that only librdkafka's C interface can ask: a topic's id (KIP-516), and a group's members.
+//! Questions to a broker that only librdkafka's C interface can ask: a topic's id (KIP-516), what a user may do with it
+//! (KIP-430), and a group's members.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
+
+use super::Right;
 
 type Result<T> = std::result::Result<T, KafkaError>;
 
@@ -43,6 +47,55 @@ pub(super) unsafe fn topic_id(
         check(sys::rd_kafka_TopicDescription_error(*topics))?;
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
         text(if id.is_null() { std::ptr::null() } else { sys::rd_kafka_Uuid_base64str(id) })
+    }
+}
+
+/// Asks what this user may do with a topic: whether read and write it; `None` if the broker does not tell.
+///
+/// # Safety
+/// `client` must be a live librdkafka handle.
+pub(super) unsafe fn rights(
+    client: *mut sys::rd_kafka_t,
+    topic: &str,
+    broker: Option<i32>,
+    timeout: Duration,
+) -> Result<Option<BTreeSet<Right>>> {
+    let name = CString::new(topic)?;
+    let mut names = [name.as_ptr()];
+    // SAFETY: as for the topic's id; the list of operations borrows from the answer, and is read before that goes.
+    unsafe {
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let answer = ask(client, operation, broker, timeout, |options, queue| {
+            // What cannot be asked for is not told, which is found below.
+            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.cast_mut(), 1);
+            if !refused.is_null() {
+                sys::rd_kafka_error_destroy(refused);
+            }
+            sys::rd_kafka_DescribeTopics(client, topics, options, queue);
+        });
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        let answer = answer?;
+        let result =
+            NonNull::new(sys::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr()).cast_mut()).ok_or(NOT_UNDERSTOOD)?;
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result.as_ptr(), &raw mut count);
+        if topics.is_null() || count == 0 {
+            return Err(NOT_UNDERSTOOD);
+        }
+        check(sys::rd_kafka_TopicDescription_error(*topics))?;
+        let mut count = 0;
+        let operations = sys::rd_kafka_TopicDescription_authorized_operations(*topics, &raw mut count);
+        if operations.is_null() || count == 0 {
+            return Ok(None);
+        }
+        let operations = std::slice::from_raw_parts(operations, count);
+        let may = |wanted: sys::rd_kafka_AclOperation_t| {
+            operations.contains(&wanted) || operations.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ALL)
+        };
+        let read = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ).then_some(Right::Read);
+        let write = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE).then_some(Right::Write);
+        Ok(Some(read.into_iter().chain(write).collect()))
     }
 }
 

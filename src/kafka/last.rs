@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Context, Ends, client_config, explain};
@@ -32,7 +32,25 @@ pub fn last_records(
     ends: &BTreeMap<i32, Ends>,
     each: i64,
     limit: Duration,
-    take: impl FnMut(&[u8]),
+    mut take: impl FnMut(&[u8]),
+) -> Result<()> {
+    each_record(kafka, topic, ends, each, limit, |record| record.payload().into_iter().for_each(&mut take))
+}
+
+/// The latest Kafka timestamp (ms) among the last records of the partitions, as far as they come within `limit`. Blocks.
+pub fn newest(kafka: &config::Kafka, topic: &str, ends: &BTreeMap<i32, Ends>, limit: Duration) -> Result<Option<i64>> {
+    let mut newest = None;
+    each_record(kafka, topic, ends, 1, limit, |record| newest = newest.max(record.timestamp().to_millis()))?;
+    Ok(newest)
+}
+
+fn each_record(
+    kafka: &config::Kafka,
+    topic: &str,
+    ends: &BTreeMap<i32, Ends>,
+    each: i64,
+    limit: Duration,
+    take: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<()> {
     let context = Context::default();
     let failed = |error: KafkaError| explain(&format!("Kafka at {}, reading {topic}", kafka.bootstrap_servers), &error, &context);
@@ -54,7 +72,7 @@ fn read_up_to(
     ends: &BTreeMap<i32, Ends>,
     partitions: usize,
     deadline: Instant,
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), KafkaError> {
     let mut read = BTreeSet::new();
     while read.len() < partitions && Instant::now() < deadline {
@@ -62,7 +80,7 @@ fn read_up_to(
             Some(Ok(record)) => {
                 let high = ends.get(&record.partition()).map_or(0, |ends| ends.high);
                 if record.offset() < high {
-                    record.payload().into_iter().for_each(&mut take);
+                    take(&record);
                 }
                 if record.offset() + 1 >= high {
                     read.insert(record.partition());

@@ -1,6 +1,6 @@
 //! Looking at topics, and creating them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -10,12 +10,14 @@ use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Context, client_config, describe, explain};
+use super::{Context, Right, client_config, describe, explain};
 use crate::config::{self, Millis};
 use crate::error::{Error, Kind, Result};
 
 /// How long a question to the cluster may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The name of a topic that nobody has.
+const NO_TOPIC: &str = "pipeline.no-such-topic";
 /// How often a topic is looked for that must be there soon.
 const CREATION_PAUSE: Duration = Duration::from_millis(50);
 /// How many of a client's errors are looked through for the cause behind a question that got no answer.
@@ -48,6 +50,17 @@ pub struct Ends {
     pub low: i64,
     /// The offset that comes next: with `read_committed`, of the last stable record.
     pub high: i64,
+}
+
+/// On how many brokers a partition is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copies {
+    /// Whether one of them leads: without it, nobody can read or write.
+    pub has_leader: bool,
+    /// All of them.
+    pub all: usize,
+    /// Those that have every record.
+    pub in_sync: usize,
 }
 
 /// What a broker tells of a topic's setting.
@@ -91,6 +104,28 @@ impl Cluster {
     #[must_use]
     pub fn hurried(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// How many brokers there are, as the first one that answers has it.
+    pub fn brokers(&self) -> Result<usize> {
+        // A topic that nobody has keeps the answer small.
+        let asked = self.consumer.fetch_metadata(Some(NO_TOPIC), self.limit);
+        asked.map(|metadata| metadata.brokers().len()).map_err(|error| self.explain("asking for its brokers", &error))
+    }
+
+    /// The partitions of a topic; `None` if there is no such topic.
+    pub fn copies(&self, topic: &str) -> Result<Option<Vec<Copies>>> {
+        if self.partitions(topic)?.is_none() {
+            return Ok(None);
+        }
+        let metadata = self.metadata(topic)?;
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        let copies = |partition: &MetadataPartition| Copies {
+            has_leader: partition.leader() >= 0,
+            all: partition.replicas().len(),
+            in_sync: partition.isr().len(),
+        };
+        Ok(Some(partitions.map(copies).collect()))
     }
 
     fn explain(&self, what: &str, error: &KafkaError) -> Error {
@@ -155,6 +190,15 @@ impl Cluster {
         id.map_err(|error| self.explain(&format!("asking for the id of topic {topic}"), &error))
     }
 
+    /// What this user may do with a topic that is there; `None` if the broker does not tell.
+    pub fn rights(&self, topic: &str) -> Result<Option<BTreeSet<Right>>> {
+        let leader = self.leader(topic)?;
+        // SAFETY: the handle lives as long as `self`.
+        #[allow(unsafe_code)]
+        let rights = unsafe { describe::rights(self.admin.inner().native_ptr(), topic, leader, self.limit) };
+        rights.map_err(|error| self.explain(&format!("asking what is allowed with topic {topic}"), &error))
+    }
+
     /// The members that a consumer group has now; none where the broker cannot be asked.
     pub fn members(&self, group: &str) -> Result<Vec<String>> {
         // SAFETY: the handle lives as long as `self`.
@@ -171,15 +215,21 @@ impl Cluster {
 
     /// A setting of a topic, for example `cleanup.policy`.
     pub async fn setting(&self, topic: &str, name: &str) -> Result<Setting> {
-        let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).broker_id(self.leader(topic)?);
+        let settings = self.settings(topic).await?;
+        Ok(settings.map_or(Setting::Unsupported, |mut all| all.remove(name).map_or(Setting::Untold, Setting::Is)))
+    }
+
+    /// All settings of a topic; empty for lack of a permission, `None` if it cannot be asked: its topics have no settings.
+    pub async fn settings(&self, topic: &str) -> Result<Option<BTreeMap<String, String>>> {
+        let options = AdminOptions::new().request_timeout(Some(self.limit)).broker_id(self.leader(topic)?);
         let resources = match self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await {
             Ok(resources) => resources,
-            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(Setting::Unsupported),
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(None),
             Err(error) => return Err(self.explain(&format!("asking for the settings of topic {topic}"), &error)),
         };
         let resource = resources.into_iter().next().and_then(std::result::Result::ok);
-        let value = resource.and_then(|resource| resource.get(name).and_then(|entry| entry.value.clone()));
-        Ok(value.map_or(Setting::Untold, Setting::Is))
+        let entries = resource.into_iter().flat_map(|resource| resource.entries);
+        Ok(Some(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()))
     }
 
     /// Deletes every record of a topic; the topic stays.
