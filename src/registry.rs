@@ -3,13 +3,15 @@
 //! schema_registry_converter knows the API; what it sends goes through [`Server`], as all requests of this program do.
 
 use std::error::Error as _;
+use std::time::SystemTime;
 
-use reqwest::{Method, Request, Response};
+use reqwest::{Method, Request, RequestBuilder, Response};
 use reqwest_middleware::{Middleware, Next};
 use schema_registry_converter::async_impl::schema_registry::{self as client, SrSettings};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, RegisteredSchema, SchemaType, SuppliedSchema};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::config::{self, Secret};
 use crate::error::{Error, Kind, Result};
@@ -31,6 +33,29 @@ pub struct Registered {
     pub id: u32,
     /// The schema as JSON.
     pub schema: String,
+}
+
+/// Whether a schema may be registered under a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compatibility {
+    /// It may.
+    Compatible,
+    /// It may not, and why, if the registry says so.
+    Incompatible(String),
+    /// The subject is not there: it will be made.
+    NoSubject,
+}
+
+#[derive(Deserialize)]
+struct Judged {
+    is_compatible: bool,
+    #[serde(default)]
+    messages: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Mode {
+    mode: String,
 }
 
 impl Registry {
@@ -81,12 +106,7 @@ impl Registry {
 
     /// Deletes a subject's versions, softly: their ids go on being known. That there is none is no error.
     pub async fn delete(&self, subject: &str) -> Result<()> {
-        let request = self.server.request(Method::DELETE, &http::path(&["subjects", subject], &[]))?;
-        let request = match &self.username {
-            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
-            None => request,
-        };
-        let reply = self.server.send(request).await?;
+        let reply = self.server.send(self.request(Method::DELETE, &http::path(&["subjects", subject], &[]))?).await?;
         let deleted = match reply.status {
             _ if is_absent(&reply) => Ok(()),
             // The versions.
@@ -94,6 +114,46 @@ impl Registry {
             _ => Err(refusal(&reply)),
         };
         deleted.map_err(|error| error.while_doing(format!("deleting subject `{subject}`")))
+    }
+
+    /// The kinds of schemas that it takes, and what its clock says. Only a registry answers this, and only at the right path.
+    pub async fn types(&self) -> Result<(Vec<String>, Option<SystemTime>)> {
+        let reply = self.server.send(self.request(Method::GET, "schemas/types")?).await?;
+        if reply.is_success() { Ok((reply.json()?, reply.date())) } else { Err(refusal(&reply)) }
+    }
+
+    /// Whether a schema may be registered under a subject, which is asked without doing it.
+    pub async fn compatibility(&self, subject: &str, schema: &str) -> Result<Compatibility> {
+        let path = http::path(&["compatibility", "subjects", subject, "versions", "latest"], &[("verbose", "true")]);
+        let reply = self.server.send(self.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
+        let judged = match reply.status {
+            _ if is_absent(&reply) => return Ok(Compatibility::NoSubject),
+            200..=299 => reply.json::<Judged>(),
+            _ => Err(refusal(&reply)),
+        };
+        let judged = judged.map_err(|error| error.while_doing(format!("asking whether a schema fits subject `{subject}`")))?;
+        if judged.is_compatible {
+            return Ok(Compatibility::Compatible);
+        }
+        Ok(Compatibility::Incompatible(excerpt(&judged.messages.join("; "))))
+    }
+
+    /// Its mode, for example `READWRITE` or `READONLY`; `None` if it does not tell.
+    pub async fn mode(&self) -> Result<Option<String>> {
+        let reply = self.server.send(self.request(Method::GET, "mode")?).await?;
+        match reply.status {
+            204 | 403..=405 => Ok(None),
+            200..=299 => reply.json::<Mode>().map(|mode| Some(mode.mode)),
+            _ => Err(refusal(&reply)),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        let request = self.server.request(method, path)?;
+        Ok(match &self.username {
+            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
+            None => request,
+        })
     }
 
     fn found(&self, asked: std::result::Result<RegisteredSchema, SRCError>) -> Result<Option<Registered>> {

@@ -12,7 +12,7 @@ use super::failure::{self, words};
 use super::retention::{AUTHOR, Entry, Found, signature};
 use super::sample::Sampled;
 use super::spec::Supervisor;
-use super::status::{Envelope, Stats, Status, Task, Worker};
+use super::status::{About, Envelope, Stats, Status, Task, Worker};
 use crate::config::{self, Secret, TIME_COLUMN};
 use crate::error::Result;
 use crate::http::{ROWS_CAP, Reply, Server, path};
@@ -108,6 +108,12 @@ struct Exists {
 }
 
 #[derive(Deserialize)]
+struct Processes {
+    server_type: String,
+    processes: u64,
+}
+
+#[derive(Deserialize)]
 struct Timeseries<T> {
     result: T,
 }
@@ -129,6 +135,8 @@ pub struct Extent {
 
 /// All time, as Druid writes it.
 const ETERNITY: &str = "-146136543-09-08T08:23:32.096Z/146140482-04-24T15:36:27.903Z";
+/// What runs.
+const PROCESSES: &str = "SELECT server_type, COUNT(*) AS processes FROM sys.servers GROUP BY 1";
 /// Whether SQL knows a table.
 const TABLE: &str =
     "SELECT COUNT(*) AS \"tables\" FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'druid' AND TABLE_NAME = ?";
@@ -141,6 +149,30 @@ impl Druid {
             username: druid.username.clone(),
             password: druid.password.clone(),
         })
+    }
+
+    /// What its router tells of itself; nothing if this user may not know.
+    pub async fn about(&self) -> Result<About> {
+        let reply = self.get(&["status"], &[]).await?;
+        let date = reply.date();
+        match reply.status {
+            403 => Ok(About { date, ..About::default() }),
+            _ => Ok(About { date, ..self.success(reply)?.json()? }),
+        }
+    }
+
+    /// The address of the `coordinator` that leads, or of the overlord: the `indexer`.
+    pub async fn leader(&self, service: &str) -> Result<String> {
+        let reply = self.success(self.get(&["druid", service, "v1", "leader"], &[]).await?)?;
+        let address = reply.excerpt();
+        if address.starts_with("http") { Ok(address) } else { Err(reply.strange(&format!("no address: {address}"))) }
+    }
+
+    /// How many processes there are of each kind (`broker`, `historical`, `indexer`, `middle_manager` ...), as the broker knows.
+    pub async fn processes(&self) -> Result<BTreeMap<String, u64>> {
+        let query = json!({ "query": PROCESSES, "resultFormat": "object", "context": {"useCache": false} });
+        let found: Vec<Processes> = self.query("druid/v2/sql", &query).await?;
+        Ok(found.into_iter().map(|found| (found.server_type, found.processes)).collect())
     }
 
     /// The supervisor of this id as Druid gives it back; `None` if there is none.

@@ -1,8 +1,29 @@
 //! What Druid tells about supervisors, tasks and workers: as much of its answers as is read here.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde::Deserialize;
+
+/// `/status`: what a process tells of itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct About {
+    /// Its release; empty if it is not told.
+    pub version: String,
+    /// What is loaded beside Druid's core.
+    pub modules: Vec<Module>,
+    /// What its clock says.
+    #[serde(skip)]
+    pub date: Option<SystemTime>,
+}
+
+/// One of [`About::modules`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Module {
+    /// The extension that it is of.
+    pub artifact: Option<String>,
+}
 
 /// `/supervisor/ID/status`, of which only the payload is read.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +66,13 @@ pub struct RecentError {
     pub exception_class: String,
     /// Its text.
     pub message: Option<String>,
+}
+
+impl About {
+    /// Whether an extension is loaded there; each process loads its own.
+    pub fn has(&self, extension: &str) -> bool {
+        self.modules.iter().any(|module| module.artifact.as_deref() == Some(extension))
+    }
 }
 
 impl Status {

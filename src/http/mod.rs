@@ -7,7 +7,7 @@ mod retry;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
@@ -181,6 +181,11 @@ impl Reply {
     /// Where a redirect leads.
     pub fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
+    }
+
+    /// When the server sent it, by its own clock.
+    pub fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
     }
 
     /// The body as JSON of a certain shape.

@@ -61,6 +61,16 @@ struct Done {
 }
 
 #[derive(Deserialize)]
+struct Engines {
+    databases: Vec<Engine>,
+}
+
+#[derive(Deserialize)]
+struct Engine {
+    engine: String,
+}
+
+#[derive(Deserialize)]
 struct Page {
     count: usize,
     result: Vec<Listed>,
@@ -250,6 +260,45 @@ impl Session {
             return Ok(());
         }
         self.check(reply)?.json::<Done>().map(drop)
+    }
+
+    /// The databases that it has a driver for, for example `druid`.
+    pub async fn engines(&self) -> Result<Vec<String>> {
+        let known: Engines = self.get("api/v1/database/available/").await?.json()?;
+        Ok(known.databases.into_iter().map(|one| one.engine).collect())
+    }
+
+    /// Whether it reaches a port from where it runs; `None` if it cannot be asked.
+    ///
+    /// Superset looks before it connects to a database whose address is typed part by part. Without a user it goes no further, so
+    /// nothing secret is sent, and it does not matter which database is named.
+    pub async fn reaches(&self, host: &str, port: u16) -> Result<Option<Result<(), String>>> {
+        let body = json!({ "engine": "postgresql", "configuration_method": "dynamic_form",
+            "parameters": { "host": host, "port": port } });
+        let reply = self.write(Method::POST, "api/v1/database/validate_parameters/", |request| Ok(request.json(&body))).await?;
+        match failure::told(&reply) {
+            _ if matches!(reply.status, 404 | 405) => Ok(None),
+            Some(told) if reply.status == 422 => {
+                let trouble = told.into_iter().find(failure::Told::is_of_the_way);
+                Ok(Some(trouble.map_or(Ok(()), |one| Err(one.message))))
+            }
+            _ => self.check(reply)?.json::<Done>().map(|_| Some(Ok(()))),
+        }
+    }
+
+    /// Has it connect to a database: why it could not, if it could not.
+    ///
+    /// Superset keeps the address in its action log: it must not have a password, but may be masked as that of the stored
+    /// connection of this name, whose password is taken then.
+    pub async fn connects(&self, name: &str, uri: &str) -> Result<Result<(), String>> {
+        let body = json!({ "database_name": name, "sqlalchemy_uri": uri });
+        let reply = self.write(Method::POST, "api/v1/database/test_connection/", |request| Ok(request.json(&body))).await?;
+        match failure::told(&reply) {
+            Some(told) if matches!(reply.status, 400 | 422) => {
+                Ok(Err(told.into_iter().map(|one| one.message).collect::<Vec<_>>().join("; ")))
+            }
+            _ => self.check(reply)?.json::<Done>().map(|_| Ok(())),
+        }
     }
 
     /// What a chart is drawn from, asked of Druid anew.

@@ -16,6 +16,15 @@ pub struct Drawn {
     pub data: Vec<Map<String, Value>>,
 }
 
+/// The size of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cells {
+    /// The rows that the database sent: one for each group and, over time, each bucket.
+    pub rows: u64,
+    /// What they were pivoted to: of a chart over time, its buckets.
+    pub pivoted: u64,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     result: Vec<Query>,
@@ -39,6 +48,11 @@ impl Drawn {
             rows: queries.iter().map(|query| query.sql_rowcount.unwrap_or(query.rowcount)).sum(),
             data: queries.into_iter().flat_map(|query| query.data.unwrap_or_default()).collect(),
         })
+    }
+
+    /// How much it is.
+    pub fn cells(&self) -> Cells {
+        Cells { rows: self.rows, pivoted: self.data.len() as u64 }
     }
 
     /// Of a chart over time: the start of the newest bucket, ms.

@@ -1,5 +1,6 @@
 //! What Superset's refusals mean. Pure.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::address::Address;
@@ -64,6 +65,37 @@ pub fn of_chart(reply: &Reply, user: &str) -> Trouble {
         400 | 500 => trouble(reply),
         _ => Trouble::Other(refusal(reply, user)),
     }
+}
+
+/// An error of Superset's list of them.
+#[derive(Debug, Deserialize)]
+pub struct Told {
+    /// What it says.
+    #[serde(deserialize_with = "as_line")]
+    pub message: String,
+    error_type: String,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<Told>,
+}
+
+fn as_line<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|text| excerpt(text.lines().next().unwrap_or_default()))
+}
+
+impl Told {
+    /// Whether it is that a server was not reached.
+    pub fn is_of_the_way(&self) -> bool {
+        ["CONNECTION_INVALID_HOSTNAME_ERROR", "CONNECTION_PORT_CLOSED_ERROR", "CONNECTION_HOST_DOWN_ERROR"]
+            .contains(&self.error_type.as_str())
+    }
+}
+
+/// The errors that an answer lists, in the newer of Superset's forms.
+pub fn told(reply: &Reply) -> Option<Vec<Told>> {
+    serde_json::from_slice::<Errors>(&reply.body).ok().map(|errors| errors.errors)
 }
 
 fn trouble(reply: &Reply) -> Trouble {

@@ -92,7 +92,15 @@ fn exception(call: &str, fault: Fault) -> Option<Told> {
     let [registry, superset] = ["registry", "Superset"].map(|system| call.starts_with(system));
     Some(match (call, status) {
         // There is none.
-        ("registry, latest" | "registry, by id" | "registry, delete", 404) => Nothing,
+        ("registry, latest" | "registry, by id" | "registry, delete" | "registry, compatibility", 404) => Nothing,
+        // Not every registry has modes, nor tells them to everybody.
+        ("registry, mode", 403 | 404) => Nothing,
+        // Nor does Druid tell everybody its release.
+        ("Druid, about", 403) => Nothing,
+        // An address, and no JSON.
+        ("Druid, leader", 200) if fault != Fault::Large => Hint(69, &["no address"]),
+        // A Superset without it is gone on with.
+        ("Superset, reaches", 404) => Nothing,
         ("Superset, find" | "Superset, read" | "Superset, connection" | "Superset, delete", 404) => Nothing,
         // The fault is in the schema.
         ("registry, register", 409) => Hint(65, &["incompatible", "said so"]),
@@ -154,12 +162,23 @@ fn of_the_registry() -> Vec<Call> {
         call("registry, latest", ("GET", "subjects/a%2Fb/versions/latest"), &[], asks!(|c| registry(&c)?.latest("a/b").await?)),
         call("registry, by id", ("GET", "schemas/ids/7"), &[], asks!(|c| registry(&c)?.by_id(7).await?)),
         call("registry, register", ("POST", "subjects/S/versions"), &[], asks!(|c| registry(&c)?.register("S", "{}").await?)),
+        call("registry, types", ("GET", "schemas/types"), &[], asks!(|c| registry(&c)?.types().await?)),
+        call(
+            "registry, compatibility",
+            ("POST", "compatibility/subjects/S/versions/latest"),
+            &[],
+            asks!(|c| registry(&c)?.compatibility("S", "{}").await?),
+        ),
+        call("registry, mode", ("GET", "mode"), &[], asks!(|c| registry(&c)?.mode().await?)),
         call("registry, delete", ("DELETE", "subjects/S"), &[], asks!(|c| registry(&c)?.delete("S").await?)),
     ]
 }
 
 fn of_druid() -> Vec<Call> {
     vec![
+        call("Druid, about", ("GET", "status"), &[], asks!(|c| druid(&c)?.about().await?)),
+        call("Druid, leader", ("GET", "druid/indexer/v1/leader"), &[], asks!(|c| druid(&c)?.leader("indexer").await?)),
+        call("Druid, processes", ("POST", "druid/v2/sql"), &[], asks!(|c| druid(&c)?.processes().await?)),
         call("Druid, supervisor", ("GET", "druid/indexer/v1/supervisor/S"), &[], asks!(|c| druid(&c)?.supervisor("S").await?)),
         call(
             "Druid, post",
@@ -281,6 +300,19 @@ fn of_superset() -> Vec<Call> {
             ("DELETE", "api/v1/chart/5"),
             &[LOGIN, CSRF],
             asks!(|c| login(&c).await?.delete(Kind::Chart, 5).await?),
+        ),
+        call("Superset, engines", ("GET", "api/v1/database/available/"), &[LOGIN], asks!(|c| login(&c).await?.engines().await?)),
+        call(
+            "Superset, reaches",
+            ("POST", "api/v1/database/validate_parameters/"),
+            &[LOGIN, CSRF],
+            asks!(|c| login(&c).await?.reaches("h", 1).await?),
+        ),
+        call(
+            "Superset, connects",
+            ("POST", "api/v1/database/test_connection/"),
+            &[LOGIN, CSRF],
+            asks!(|c| login(&c).await?.connects("D", "druid://h").await?),
         ),
         call(
             "Superset, drawn",
