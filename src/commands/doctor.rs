@@ -1,10 +1,24 @@
-//! `pipeline doctor`
+//! `pipeline doctor`: looks at everything, and says what is wrong.
 
-use crate::cli::Doctor;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+
+use crate::cli::{Doctor, Output};
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::doctor;
+use crate::error::Result;
 
-#[expect(clippy::unused_async, reason = "to come")]
-pub(super) async fn run(_config: &Config, _args: &Doctor) -> Result<()> {
-    Err(Error::new(Kind::Failed, "not there yet"))
+pub(super) async fn run(config: &Config, args: &Doctor) -> Result<()> {
+    // Where stderr is no terminal it shows nothing.
+    let progress =
+        ProgressBar::new_spinner().with_message("looking at Kafka, registry, Druid, Superset and the dashboard's page");
+    progress.enable_steady_tick(Duration::from_millis(100));
+    let report = doctor::examine(config, |finding| progress.set_message(format!("{} {}", finding.area, finding.what))).await;
+    progress.finish_and_clear();
+    match args.output {
+        Output::Text => say!("{report}"),
+        Output::Json => say!("{:#}", report.to_json()),
+    }
+    report.first_failure().map_or(Ok(()), |error| Err(error.clone()))
 }

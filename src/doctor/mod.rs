@@ -1,70 +1,67 @@
 //! Is everything there that a pipeline file needs, and does each server reach the others?
+//!
+//! Pure: [`report`] (what is found, and how it is told), `topics` and `supervisors` (what is seen of them -> what that means),
+//! `limits` (when a chart loses rows), `clocks`. Asking: `kafka`, `registry`, `druid`, `superset` and `browser`, all at the same time, each over
+//! its `desk`, which ends what takes too long.
 
+mod browser;
+mod clocks;
+mod desk;
+mod druid;
+mod kafka;
+mod limits;
+mod registry;
+pub mod report;
+mod superset;
+mod supervisors;
+mod topics;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+pub use self::report::{Area, Finding, Report, Verdict};
+
+use self::desk::Desk;
 use crate::config::Config;
-use crate::error::Error;
 
 /// Nothing that is looked at may take longer.
 pub const LIMIT: Duration = Duration::from_secs(15);
-
-/// What is looked at, in the order of the pipeline: the first failure in this order decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Area {
-    /// Kafka.
-    Kafka,
-    /// The schema registry.
-    Registry,
-    /// Druid, and its own paths to Kafka and the registry.
-    Druid,
-    /// Superset, and its own path to Druid.
-    Superset,
-    /// The dashboard's page, as a browser gets it.
-    Browser,
-}
-
-/// How a check came out.
-#[derive(Debug, Clone)]
-pub enum Verdict {
-    /// As it should be; what was seen.
-    Fine(String),
-    /// Worth knowing, no hindrance: not made yet, or a limit that comes nearer.
-    Note(String),
-    /// Wrong: cause and remedy.
-    Failed(Error),
-    /// Not looked at, and why: what it needs has failed.
-    Skipped(String),
-}
-
-/// A check and how it came out.
-#[derive(Debug, Clone)]
-pub struct Finding {
-    /// Of what.
-    pub area: Area,
-    /// What was looked at, in a few words, for example `topic SALES`.
-    pub what: String,
-    /// How it came out.
-    pub verdict: Verdict,
-}
-
-/// All findings, in the order of the pipeline.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// They.
-    pub findings: Vec<Finding>,
-}
-
-impl Report {
-    /// The first failure in the order of the pipeline.
-    pub fn first_failure(&self) -> Option<&Error> {
-        self.findings.iter().find_map(|finding| match &finding.verdict {
-            Verdict::Failed(error) => Some(error),
-            _ => None,
-        })
-    }
-}
+/// When a question is ended that has no answer yet.
+const ENOUGH: Duration = Duration::from_secs(12);
+/// How long one request may take. A server that does not answer is asked once: there is no time for more.
+const REQUEST: Duration = Duration::from_secs(5);
 
 /// Looks at everything, all areas at once; `tell` hears of each finding as it comes.
-pub async fn examine(_config: &Config, _tell: impl FnMut(&Finding) + Send) -> Report {
-    Report::default()
+pub async fn examine(config: &Config, mut tell: impl FnMut(&Finding) + Send) -> Report {
+    let begun = Instant::now();
+    let config = Arc::new(hurried(config));
+    let (sender, mut findings) = mpsc::unbounded_channel();
+    let desk = |area| Desk::new(Arc::clone(&config), area, begun + ENOUGH, sender.clone());
+    let areas = [
+        tokio::spawn(kafka::look(desk(Area::Kafka))),
+        tokio::spawn(registry::look(desk(Area::Registry))),
+        tokio::spawn(druid::look(desk(Area::Druid))),
+        tokio::spawn(superset::look(desk(Area::Superset), desk(Area::Browser))),
+    ];
+    drop(sender);
+    let mut report = Report::default();
+    while let Ok(Some(finding)) = timeout_at(begun + LIMIT, findings.recv()).await {
+        tell(&finding);
+        report.findings.push(finding);
+    }
+    areas.iter().for_each(tokio::task::JoinHandle::abort);
+    report.findings.sort_by_key(|finding| finding.area);
+    report
+}
+
+/// The same servers, for somebody who has little time.
+fn hurried(config: &Config) -> Config {
+    let mut config = config.clone();
+    for http in [&mut config.registry.http, &mut config.druid.http, &mut config.superset.http] {
+        http.timeout = http.timeout.min(REQUEST);
+    }
+    config
 }
