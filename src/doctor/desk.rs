@@ -9,6 +9,9 @@ use super::report::{Area, Finding, Verdict};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 
+/// What to do where nothing better is known.
+const MORE: &str = "the server's own log may say more; PIPELINE_LOG=debug shows what this program asked";
+
 /// An area's desk.
 #[derive(Clone)]
 pub(super) struct Desk {
@@ -26,6 +29,10 @@ impl Desk {
 
     /// Hands a finding in.
     pub fn report(&self, what: impl Into<String>, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Failed(error) if error.hint.is_none() => Verdict::Failed(error.hint(MORE)),
+            verdict => verdict,
+        };
         // Whoever listens may have had enough.
         let _ = self.findings.send(Finding { area: self.area, what: what.into(), verdict });
     }

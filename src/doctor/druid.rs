@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::desk::Desk;
 use super::report::Verdict;
 use super::supervisors::{self, Seen, Tasks};
-use super::{REQUEST, clocks};
+use super::{QUESTION, clocks};
 use crate::config::Datasource;
 use crate::druid::sample::{self, Told};
 use crate::druid::spec::{self, Supervisor};
@@ -191,7 +191,11 @@ impl Look {
             }
             Err(error) => return Ok(Err(format!("because the schema registry cannot be asked: {}", error.message))),
         };
-        let columns = columns::columns(&format!("{}-value", datasource.topic), &schema, datasource)?;
+        let columns =
+            columns::columns(&format!("{}-value", datasource.topic), &schema, datasource).map_err(|error| match error.hint {
+                Some(_) => error,
+                None => error.hint("the [[datasource]] must name fields that the topic's schema has"),
+            })?;
         spec::supervisor(config, datasource, &columns).map(Ok)
     }
 
@@ -235,7 +239,7 @@ impl Look {
     async fn ends(&self) -> Result<Option<BTreeMap<i32, i64>>> {
         let (kafka, topic) = (self.desk.config.kafka.clone(), self.datasource().topic.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            let cluster = Cluster::new(&kafka, "read_committed")?.hurried(REQUEST);
+            let cluster = Cluster::new(&kafka, "read_committed")?.hurried(QUESTION);
             let Some(partitions) = cluster.partitions(&topic)? else { return Ok(None) };
             let ends = (0..partitions).map(|partition| Ok((partition, cluster.partition_ends(&topic, partition)?.high)));
             ends.collect::<Result<_>>().map(Some)

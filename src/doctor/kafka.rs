@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::desk::Desk;
 use super::report::Verdict;
 use super::topics::{self, Role, Seen};
-use super::{REQUEST, clocks};
+use super::{QUESTION, clocks};
 use crate::config::{Aggregate, Config, Source};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Cluster};
@@ -33,7 +33,7 @@ pub(super) async fn look(desk: Desk) {
 fn look_at_all(desk: &Desk, runtime: &Handle) {
     let config = &desk.config;
     let reached = Cluster::new(&config.kafka, "read_committed").and_then(|cluster| {
-        let cluster = cluster.hurried(REQUEST);
+        let cluster = cluster.hurried(QUESTION);
         let brokers = cluster.brokers()?;
         Ok((cluster, brokers))
     });
@@ -162,7 +162,7 @@ impl Look<'_> {
         }
         // No topic's name has a colon, so no other aggregate has this id.
         let id = format!("{group}:doctor");
-        let verdict = match kafka::may_transact(&self.config.kafka, &id, REQUEST) {
+        let verdict = match kafka::may_transact(&self.config.kafka, &id, QUESTION) {
             Ok(()) => Verdict::Fine("allowed to ids that begin so".into()),
             Err(error) if error.kind == Kind::Refused => Verdict::Note(format!(
                 "could not be checked: this user may not use the transactional id {id}; an ACL for {group} alone is enough for the \

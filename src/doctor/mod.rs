@@ -31,8 +31,10 @@ use crate::config::Config;
 pub const LIMIT: Duration = Duration::from_secs(15);
 /// When a question is ended that has no answer yet.
 const ENOUGH: Duration = Duration::from_secs(12);
-/// How long one request may take. A server that does not answer is asked once: there is no time for more.
-const REQUEST: Duration = Duration::from_secs(5);
+/// How long one request over HTTP may take. A server that does not answer is asked once: there is no time for more.
+const REQUEST: Duration = Duration::from_secs(8);
+/// How long a question to Kafka may take.
+const QUESTION: Duration = Duration::from_secs(5);
 
 /// Looks at everything, all areas at once; `tell` hears of each finding as it comes.
 pub async fn examine(config: &Config, mut tell: impl FnMut(&Finding) + Send) -> Report {

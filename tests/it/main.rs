@@ -6,7 +6,7 @@
 //!   Some of [`embedded`] and [`messages`] are at a terminal, which util-linux's `script` makes.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
-//! * [`line`] and [`setup`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup`
+//! * [`line`], [`setup`] and [`proof`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup proof`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
@@ -21,4 +21,5 @@ mod harness;
 mod kafka;
 mod line;
 mod messages;
+mod proof;
 mod setup;

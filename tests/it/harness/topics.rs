@@ -200,6 +200,15 @@ impl Topics {
         producer.flush(TIMEOUT).expect("flushed");
     }
 
+    /// Writes a value into partition 0 with this Kafka timestamp, ms.
+    pub fn write_at(&self, topic: &str, time_ms: i64, value: &[u8]) {
+        let producer: BaseProducer = self.config().create().expect("a producer");
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+        (record.partition, record.timestamp, record.payload) = (Some(0), Some(time_ms), Some(value));
+        producer.send(record).map_err(|(error, _)| error).expect("sent");
+        producer.flush(TIMEOUT).expect("flushed");
+    }
+
     /// A producer whose transactions are started, with more properties.
     pub fn transactional(&self, id: &str, properties: &[(&str, &str)]) -> BaseProducer {
         let mut config = self.config();
