@@ -171,26 +171,29 @@ pub struct Verify {
 const STATUS: &str = "\
 All servers are asked at once; it takes 10 s at most. What cannot be asked is told in its place, and the rest is still shown.
 
-  records  committed records of a topic, counted; \u{2264} where they are too many (200,000), for control records take offsets too
-  /s       offsets written a second, seen over a second
-  lag      of an aggregate: offsets of the source after what it has committed as read; of Druid: records after the offsets
-           that its tasks tell, which they do every half minute
-  open     windows from those that are closed to that of the newest event, whether or not there are records in each
-  dead     dead letters of this aggregate; `pipeline dead-letters` shows them
-  segs     segments in use, those that Druid's tasks still fill among them
-  job      caught up: nothing is left to read, so it may also have ended; reads: what waits is new (15 s at most), and a job
-           commits every 5 s; catches up: it commits, and is behind; stands still: nothing is committed of what waits
+  records  in the topic, counted; \u{2264} where there are too many (200,000)
+  /s       offsets written a second
+  lag      of an aggregate: offsets of the source after what it committed;
+           of Druid: records after the offsets it tells every half minute
+  open     windows from the first that is not closed to the newest event's
+  dead     dead letters: `pipeline dead-letters` shows them
+  segs     segments in use, those that tasks still fill among them
+  job      caught up: nothing is left to read, so it may have ended
+           reads: what waits is new, and a job commits every 5 s
+           catches up: it commits, and is behind by more than 15 s
+           stands still: nothing is committed of what waits
 
-The exit code is that of the first hop, in the order of the pipeline, that could not be asked: 69, 77, 1. What is not there yet \
-is no failure. With --watch it is 0 when you end it.
-  pipeline status --watch                                             a screen; elsewhere than on a terminal a block each 10 s
-  pipeline status --output json | jq '.aggregates[] | .name, .lag'    for scripts; with --watch one line each 10 s";
+The exit code is that of the first hop, in the order of the pipeline, that could not be asked. What is not there yet is no failure. \
+With --watch it is 0 when you end it.
+  pipeline status --watch                  a screen; without a terminal a block each 10 s
+  pipeline status --output json | jq '.aggregates[] | .name, .lag'
+  pipeline status --watch --output json    one line each 10 s";
 
 /// `pipeline status`
 #[derive(Debug, Args)]
 #[command(after_help = STATUS)]
 pub struct Status {
-    /// Go on: on a terminal as a screen that is drawn anew each second
+    /// Go on until Ctrl-C: on a terminal as a screen that is drawn anew each second
     #[arg(long)]
     pub watch: bool,
     /// How it is written

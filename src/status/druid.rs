@@ -16,7 +16,7 @@ pub(super) async fn ask(config: &Arc<Config>, name: &str) -> Result<Told<Datasou
     let has_supervisor = druid.supervisor(name).await?.is_some();
     let (extent, segments) = (druid.extent(name).await?, druid.segments(name).await?);
     if !has_supervisor && extent.rows == 0 {
-        return Ok(Told::absent("Druid has no such supervisor: `pipeline druid-ingest` makes it"));
+        return Ok(Told::absent("not there: `pipeline druid-ingest` makes it"));
     }
     let mut facts =
         Datasource { rows: extent.rows, newest: extent.newest, segments: segments.unwrap_or(0), ..Datasource::default() };

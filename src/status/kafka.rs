@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::count::{Counted, Fresh};
 use super::facts::{Aggregate, DeadLetters, Job, Size, Source, Told};
+use super::in_time;
 use crate::aggregate::committed_progress;
 use crate::avro::{Plan, Scalar, wire};
 use crate::config::{self, Config};
@@ -26,6 +27,8 @@ const OPEN: Duration = Duration::from_secs(4);
 /// How long reading the last records may take, and how many of each partition: the last may not be the newest, nor an event.
 const READING: Duration = Duration::from_secs(2);
 const EACH: i64 = 20;
+/// How long the registry may take for a schema: without it only the event time is not known.
+const SCHEMA: Duration = Duration::from_secs(2);
 /// Of so many partitions the oldest record that waits is looked for.
 const WAITING: usize = 16;
 
@@ -142,7 +145,7 @@ impl Desk for SourceDesk {
 
     fn ask(&mut self) -> Result<Told<Source>> {
         let Some(ends) = ends(&self.cluster, &self.topic)? else {
-            return Ok(Told::absent("there is no such topic: `pipeline produce` creates it"));
+            return Ok(Told::absent("not there: `pipeline produce` creates it"));
         };
         let now = Instant::now();
         let size = self.counter.size(&self.config.kafka, &self.topic, &ends)?;
@@ -166,7 +169,9 @@ impl SourceDesk {
         for value in last_values(&self.config.kafka, &self.topic, ends, EACH, READING)? {
             let Ok((id, datum)) = wire::split(&value) else { continue };
             if !self.plans.contains_key(&id) {
-                let schema = self.runtime.block_on(self.registry.by_id(id))?;
+                let where_it_is = format!("schema registry at {}", self.config.registry.url);
+                let asked = in_time(SCHEMA, &where_it_is, self.registry.by_id(id));
+                let schema = self.runtime.block_on(asked)?;
                 self.plans.insert(id, schema.and_then(|found| Plan::compile(&found.schema, &[&self.time]).ok()));
             }
             newest = newest.max(self.plans.get(&id).and_then(Option::as_ref).and_then(|plan| event_time(plan, datum)));

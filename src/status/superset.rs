@@ -74,7 +74,7 @@ fn row_limit(config: &Config, chart: &Asset) -> u32 {
 
 async fn ask(session: &Session, chart: &Asset, row_limit: u32) -> Result<Told<Chart>> {
     let Some(found) = session.by_uuid(Kind::Chart, chart.uuid).await? else {
-        return Ok(Told::absent("Superset has no such chart: `pipeline superset-bootstrap` makes it"));
+        return Ok(Told::absent("not there: `pipeline superset-bootstrap` makes it"));
     };
     match session.drawn(found.id).await {
         Ok(drawn) => Ok(Told::Known(Chart { rows: drawn.rows, row_limit, newest: drawn.newest() })),

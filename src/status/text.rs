@@ -190,7 +190,8 @@ fn source(page: &mut Page, facts: &Source) -> Shown {
 
 fn aggregate(page: &mut Page, facts: &Aggregate) -> Shown {
     let rows = facts.sink.map_or(Cell("none".into(), Paint::Warn), size);
-    let lag = Cell(number(facts.lag.unsigned_abs()), if facts.lag == 0 { Paint::Plain } else { Paint::Warn });
+    let is_behind = matches!(facts.job, Job::CatchesUp | Job::StandsStill);
+    let lag = Cell(number(facts.lag.unsigned_abs()), if is_behind { Paint::Warn } else { Paint::Plain });
     let open = Cell::plain(facts.open_windows.map_or("-".into(), |open| number(open.unsigned_abs())));
     let dead = match facts.dead_letters.total {
         Some(0) => Cell::plain("0"),
@@ -226,7 +227,7 @@ fn aggregate(page: &mut Page, facts: &Aggregate) -> Shown {
 
 fn datasource(page: &mut Page, facts: &Datasource) -> Shown {
     let lag = match facts.lag {
-        Some(lag) => Cell(number(lag), if lag == 0 { Paint::Plain } else { Paint::Warn }),
+        Some(lag) => Cell(number(lag), if lag > 0 && facts.in_trouble { Paint::Warn } else { Paint::Plain }),
         None => Cell::plain("-"),
     };
     let state = match &facts.supervisor {

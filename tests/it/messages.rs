@@ -16,7 +16,11 @@ const ESCAPE: char = '\x1b';
 /// Nobody is at its addresses.
 fn nowhere() -> Line {
     let mut line = Line::new("messages", "127.0.0.1:1");
-    line.edit(|table| table["registry"]["url"] = "http://127.0.0.1:1".into());
+    line.edit(|table| {
+        for server in ["registry", "druid", "superset"] {
+            table[server]["url"] = "http://127.0.0.1:1".into();
+        }
+    });
     line
 }
 
@@ -90,9 +94,12 @@ fn nothing_steers_a_terminal_that_is_not_there() {
 
 /// What stands on a terminal, which util-linux's `script` makes, after a command.
 fn at_a_terminal(arguments: &str, folder: &PathBuf, variables: &[(&str, &str)]) -> String {
-    let typed = format!("'{}' {arguments}", env!("CARGO_BIN_EXE_pipeline"));
+    typed(&format!("'{}' {arguments}", env!("CARGO_BIN_EXE_pipeline")), folder, variables)
+}
+
+fn typed(typed: &str, folder: &PathBuf, variables: &[(&str, &str)]) -> String {
     let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &typed, "/dev/null"]).current_dir(folder).stdin(Stdio::null());
+    script.args(["--quiet", "--return", "--command", typed, "/dev/null"]).current_dir(folder).stdin(Stdio::null());
     script.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env("TERM", "xterm").envs(variables.iter().copied());
     String::from_utf8_lossy(&script.output().expect("script is there").stdout).into_owned()
 }
@@ -125,4 +132,30 @@ fn the_manners_are_in_the_help() {
     for word in ["--quiet", "--log-format", "PIPELINE_LOG_FORMAT", "exit_code"] {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
+}
+
+#[test]
+fn a_status_of_nothing_is_shown_all_the_same() {
+    let ended = nowhere().run(&["status"], LIMIT).expect(69).says(&["error: Kafka at 127.0.0.1:1"]);
+    assert!(ended.took < Duration::from_secs(12), "{:?}", ended.took);
+    for section in ["SOURCE ", "AGGREGATE ", "DRUID ", "SUPERSET "] {
+        let (_, text) = ended.stdout.split_once(section).unwrap_or_else(|| panic!("no {section} in:\n{}", ended.stdout));
+        let first = text.split("\n\n").next().unwrap_or_default();
+        assert!(first.contains("unreachable"), "{section}: {first}");
+    }
+}
+
+#[test]
+fn a_screen_is_left_as_it_was_found() {
+    let line = nowhere();
+    // Ctrl-C after a while, whatever is drawn by then.
+    let watch = format!(
+        "timeout --foreground --signal=INT 3 '{}' --config '{}' status --watch",
+        env!("CARGO_BIN_EXE_pipeline"),
+        line.file().display()
+    );
+    let shown = typed(&watch, &line.folder, &[]);
+    let (before, drawn) = shown.split_once("\x1b[?1049h").unwrap_or_else(|| panic!("no screen of its own: {shown:?}"));
+    assert!(before.is_empty() && drawn.contains("SUPERSET") && drawn.contains("\x1b[H"), "{shown:?}");
+    assert!(drawn.ends_with("\x1b[?7h\x1b[?25h\x1b[?1049l"), "{shown:?}");
 }

@@ -1,3 +1,4 @@
-//! What is wrong with the servers, or with the picture, is named.
+//! What is wrong with the servers, or with the picture, is named; and `up` comes to a picture that is right.
 
 mod doctor;
+mod status;
