@@ -91,6 +91,11 @@ async fn stop_signal() {
     }
 }
 
+/// Does on a thread of its own what blocks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::new(Kind::Failed, format!("a thread ended early: {error}")))?
+}
+
 /// What was given from outside the pipeline file, in the order in which it counts: the last wins.
 fn overrides(global: &Global) -> Result<Vec<Override>> {
     let mut overrides: Vec<Override> =

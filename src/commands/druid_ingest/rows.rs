@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rdkafka::Message;
 use serde_json::{Value, json};
 
-use super::{Desk, Work, blocking, records_at_most};
+use super::{Desk, Told, Work, records_at_most};
+use crate::commands::blocking;
 use crate::config::{self, Function};
 use crate::druid::Found;
 use crate::druid::readable::Readable;
@@ -21,7 +22,7 @@ impl Desk<'_> {
         let proof = self.proof(work).await?;
         let counted = self.promised(work, &proof).await?;
         if counted.bad > 0 {
-            warning!("{name}: records of topic {topic} that cannot be read, and will be no rows: {}", counted.bad);
+            self.warn(&format!("{name}: records of topic {topic} that cannot be read, and will be no rows: {}", counted.bad));
         }
         let promise = Promise {
             supervisor: &work.desired,
@@ -31,9 +32,9 @@ impl Desk<'_> {
             proof,
             failed_before: work.failed_before.clone(),
         };
-        let ready = wait::wait(&self.druid, &promise, |rows| show_progress(name, rows, &promise)).await?;
+        let ready = wait::wait(&self.druid, &promise, |rows| (self.tell)(Told::Rows(name, rows, &promise))).await?;
         if ready.skipped > 0 {
-            warning!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped);
+            self.warn(&format!("{name}: records that Druid could not read and skipped (its log names them): {}", ready.skipped));
         }
         if let Some(stopped) = self.stopped(&work.desired, topic).await? {
             return Err(stopped.error(&work.desired));
@@ -115,7 +116,7 @@ impl Desk<'_> {
     }
 }
 
-fn show_progress(name: &str, rows: u64, promise: &Promise<'_>) {
+pub(super) fn show_progress(name: &str, rows: u64, promise: &Promise<'_>) {
     match (&promise.proof, promise.rows) {
         (_, 0) => {}
         (Proof::Offsets { count: None, .. }, records) => note!("{name}: {rows} rows, of {records} records"),
