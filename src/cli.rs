@@ -115,8 +115,29 @@ pub enum Command {
     Completions(Completions),
 }
 
+/// What the help says of bringing all of it up.
+const UP: &str = "\
+The steps, each told with the seconds from which to which it took:
+  servers    what `pipeline doctor` looks at; nothing is begun if something is wrong
+  topics     schemas and topics that are missing
+  history    made-up events, only where a source has [source.generate] and its topic never had any; then live ones
+  aggregate  in this process, like `pipeline aggregate`: goes on from the last commit
+  Druid      like `pipeline druid-ingest`, beside the two before: until there is a row for each record
+  Superset   like `pipeline superset-bootstrap`
+  verify     every cell of every chart compared with the raw events
+Then the dashboard's address is on stdout, all goes on, and a line tells how it stands.
+
+Ctrl-C ends it: what is read is committed. Topics, supervisors and dashboard stay: `pipeline up` goes on with them, `pipeline down` \
+removes them. When a step fails, what was done stays, too, and the next run goes on from there.
+
+An aggregate runs once: a second `up` or `aggregate` beside this one takes over, and this one ends with exit code 75.
+  pipeline up                 the SALES case, or config/pipeline.toml
+  pipeline up --no-produce    a topic that others write to
+  pipeline up --once          ends when the dashboard is verified: 0 equal, 2 differs";
+
 /// `pipeline up`
 #[derive(Debug, Args)]
+#[command(after_long_help = UP)]
 pub struct Up {
     /// Do not make events up: the source topics are written by others
     #[arg(long)]
@@ -124,7 +145,7 @@ pub struct Up {
     /// Events a second that are made up
     #[arg(long, default_value_t = 1.0, value_name = "N", conflicts_with = "no_produce")]
     pub rate: f64,
-    /// First make up history, from this long ago, where the source topic has no events yet
+    /// First make up history, from this long ago, where the source topic has no events yet; 0s: none
     #[arg(long, default_value = "30m", value_name = "DURATION", conflicts_with = "no_produce")]
     pub backfill: Millis,
     /// Take over objects of the same name that this pipeline file did not make; they are backed up first

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
-use super::messages;
-use super::produce::{self, Shared};
-use super::view;
-use crate::aggregate::{Job, Start, Status};
-use crate::cli::{Demo, Produce};
+use super::line::{self, Failures, History, Line};
+use super::{messages, produce, view};
+use crate::aggregate::Status;
+use crate::cli::Demo;
 use crate::config::{self, Config, Millis, Source};
 use crate::embedded::{Broker, Registry};
 use crate::error::{Error, Kind, Result};
@@ -34,21 +30,23 @@ pub(super) async fn run(config: &Config, args: &Demo) -> Result<()> {
     view::announce(&listener, &args.page)?;
     say!("broker    {}\nregistry  {}", broker.address(), registry.url());
     say!("All of it is in this process and in memory. Events are made up, {} a second. Ctrl-C ends it.", args.rate);
-    let mut line = Line::default();
+    let (mut line, mut failures) = line::line();
     let ended = tokio::select! {
         error = crate::view::serve(listener, watcher.states.clone()) => Err(error),
         error = watcher.ended() => Err(error),
-        error = line.run(&config, args.rate) => Err(error),
+        error = work(&mut line, &mut failures, &config, args.rate) => Err(error),
         never = view::progress(watcher.states.clone()) => match never {},
         () = length(args.length) => verdict(&watcher.states),
         () = super::stop_signal() => Ok(()),
     };
-    line.stop().await;
+    if let Err(error) = line.stop(failures, STOP_LIMIT).await {
+        tracing::debug!("{}", error.message);
+    }
     ended
 }
 
 fn check(args: &Demo) -> Result<()> {
-    produce::check(&live(args.rate))?;
+    produce::check(&line::live(args.rate))?;
     if args.length.is_some_and(|length| length.0 <= 0) {
         return Err(Error::new(Kind::Usage, "--for: write a duration longer than 0, for example 30s"));
     }
@@ -101,74 +99,28 @@ fn verdict(states: &States) -> Result<()> {
     }
 }
 
-/// Produce and aggregate, each on a thread of its own.
-#[derive(Default)]
-struct Line {
-    jobs: JoinSet<Result<()>>,
-    producing: Vec<Arc<Shared>>,
-    aggregating: Vec<Status>,
-}
-
-impl Line {
-    async fn start(&mut self, config: &Config, rate: f64) -> Result<()> {
-        let is_sink = |source: &&Source| config.aggregates.iter().any(|aggregate| aggregate.sink == source.topic);
-        for source in config.sources.iter().filter(|source| !is_sink(source)) {
-            // It registers the schema, which the aggregates need.
-            let (history, _) = produce::prepare(config, source, &history(rate)).await?;
-            let shared = Arc::<Shared>::default();
-            self.producing.push(Arc::clone(&shared));
-            self.jobs.spawn(produce(config.clone(), source.clone(), history, rate, shared));
-        }
-        for aggregate in &config.aggregates {
-            let job = Job::prepare(config, aggregate, Start::Committed).await?;
-            let status = Status::default();
-            self.aggregating.push(Arc::clone(&status));
-            self.jobs.spawn_blocking(move || job.run(&status).map(drop));
-        }
-        Ok(())
-    }
-
-    /// Returns when a job has ended, which none does by itself unless it failed.
-    async fn run(&mut self, config: &Config, rate: f64) -> Error {
-        if let Err(error) = self.start(config, rate).await {
-            return error;
-        }
-        match self.jobs.join_next().await {
-            Some(Ok(Err(error))) => error,
-            Some(Ok(Ok(()))) => Error::new(Kind::Failed, "a job ended by itself"),
-            Some(Err(error)) => Error::new(Kind::Failed, format!("a job ended by itself: {error}")),
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn stop(mut self) {
-        self.producing.iter().for_each(|shared| shared.stop.store(true, Ordering::Relaxed));
-        self.aggregating.iter().for_each(|status| status.stop());
-        let ended = async { while self.jobs.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_LIMIT, ended).await.is_err() {
-            tracing::debug!("jobs did not end in {} s", STOP_LIMIT.as_secs());
-        }
+/// Starts all sources and aggregates; returns when one has failed.
+async fn work(line: &mut Line, failures: &mut Failures, config: &Config, rate: f64) -> Error {
+    match start(line, config, rate).await {
+        Ok(()) => failures.first().await,
+        Err(error) => error,
     }
 }
 
-/// Two hours of events until now, at once.
-fn history(rate: f64) -> Produce {
+async fn start(line: &mut Line, config: &Config, rate: f64) -> Result<()> {
+    let is_sink = |source: &&Source| config.aggregates.iter().any(|aggregate| aggregate.sink == source.topic);
+    for source in config.sources.iter().filter(|source| !is_sink(source)) {
+        // It registers the schema, which the aggregates need.
+        line.produce(config, source, Some(history(rate)), rate).await?;
+    }
+    for aggregate in &config.aggregates {
+        line.aggregate(config, aggregate, Status::default()).await?;
+    }
+    Ok(())
+}
+
+/// Two hours of events until now.
+fn history(rate: f64) -> History {
     let count = HISTORY.0 as f64 / 1e3 * rate.min(HISTORY_RATE);
-    Produce { backfill: Some(HISTORY), count: Some((count as u64).max(1)), ..live(rate) }
-}
-
-/// Events as they happen.
-fn live(rate: f64) -> Produce {
-    Produce { source: None, rate, count: None, backfill: None, from: None, max_speed: false, seed: None, partitions: None }
-}
-
-async fn produce(config: Config, source: Source, history: produce::Job, rate: f64, shared: Arc<Shared>) -> Result<()> {
-    write(history, Arc::clone(&shared)).await?;
-    let (live, _) = produce::prepare(&config, &source, &live(rate)).await?;
-    write(live, shared).await
-}
-
-async fn write(job: produce::Job, shared: Arc<Shared>) -> Result<()> {
-    let done = tokio::task::spawn_blocking(move || job.run(&shared)).await;
-    done.map_err(|error| Error::new(Kind::Failed, format!("the writing of events ended by itself: {error}")))?.map(drop)
+    History { span: HISTORY, count: (count as u64).max(1) }
 }

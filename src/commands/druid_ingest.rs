@@ -234,6 +234,14 @@ impl<'a> Desk<'a> {
         Ok(rows)
     }
 
+    /// Has the records waited for, too, that have come since [`Desk::look`].
+    pub(super) async fn look_at_ends(&self, works: &mut [Work<'_>]) -> Result<()> {
+        for work in works {
+            work.ends = self.topic_ends(&work.datasource.topic).await?;
+        }
+        Ok(())
+    }
+
     async fn show_sample(&self, work: &Work<'_>) -> Result<()> {
         let name = &work.datasource.name;
         // Of an empty topic too: it shows that Druid reaches Kafka.

@@ -14,16 +14,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::screen::beside;
 use crate::cli::{Global, Output};
 use crate::error::{Error, Kind, Result};
 
 /// `println!`, but a reader that has gone away is no failure of what goes on here.
 macro_rules! say {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, $($line)*).and_then(|()| out.flush());
-    }};
+    ($($line:tt)*) => { $crate::commands::screen::say(&format_args!($($line)*)) };
 }
 
 /// A line on stderr about how it goes; with `--quiet` there is none.
@@ -164,10 +161,12 @@ struct Line(Stderr);
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if LINE_STANDS.swap(false, Ordering::Relaxed) {
-            self.0.write_all(b"\r\x1b[K")?;
-        }
-        self.0.write(bytes)
+        beside(|| {
+            if LINE_STANDS.swap(false, Ordering::Relaxed) {
+                self.0.write_all(b"\r\x1b[K")?;
+            }
+            self.0.write(bytes)
+        })
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

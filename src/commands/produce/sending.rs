@@ -1,12 +1,13 @@
 //! The thread that makes events and writes them, and what others may know of it while it runs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::events::{Events, Scratch};
 use crate::engine::generator::{Pace, Random, Schedule};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::Writer;
+use crate::kafka::{Tally, Writer};
 
 /// The least and the most that the thread waits at a time: events closer together than the least go out in one burst.
 const WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
@@ -45,7 +46,7 @@ impl Default for Shared {
 }
 
 impl Shared {
-    fn stopped(&self) -> bool {
+    pub(in crate::commands) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 }
@@ -69,6 +70,11 @@ pub(super) fn now_us() -> i64 {
 }
 
 impl Job {
+    /// What becomes of its events.
+    pub(in crate::commands) fn tally(&self) -> Arc<Tally> {
+        self.writer.tally()
+    }
+
     /// Makes and writes until the count is reached or the watcher says stop, then waits for the broker's confirmations.
     pub(in crate::commands) fn run(mut self, shared: &Shared) -> Result<Outcome> {
         let span_us = self.write(shared)?;
