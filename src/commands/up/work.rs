@@ -429,10 +429,14 @@ fn show(step: &Step<'_>, report: &Report) {
     }
 }
 
-/// What was compared, place by place.
+/// What was compared, hop by hop.
 fn cells(report: &Report) -> String {
-    let places: Vec<String> = report.comparisons.iter().map(|one| format!("{} {}", one.name, one.equal)).collect();
-    format!("{} cells are equal: {}", report.cells().0, places.join(", "))
+    let mut hops = BTreeMap::new();
+    for one in &report.comparisons {
+        *hops.entry(one.hop).or_insert(0) += one.equal;
+    }
+    let hops: Vec<String> = hops.into_iter().map(|(hop, equal)| format!("{equal} in {hop:?}")).collect();
+    format!("equal cells: {}", hops.join(", "))
 }
 
 /// The first differences, and an error that counts them.
