@@ -54,17 +54,13 @@ fn line(snapshots: &[Snapshot], report: &Report) -> String {
         sum(|one| one.rows),
         proof(report)
     );
-    for one in &report.freshness {
-        line = format!("{line}  {} {}", one.path, seconds(one.p50_ms));
+    if let Some(slowest) = report.freshness.iter().max_by_key(|one| one.p50_ms) {
+        line = format!("{line}  {}: {:.1} s", slowest.path, slowest.p50_ms as f64 / 1e3);
     }
     if let Some(trouble) = &report.trouble {
         line = format!("{line}  trouble: {trouble}");
     }
     line
-}
-
-fn seconds(ms: i64) -> String {
-    format!("{:.1} s", ms as f64 / 1e3)
 }
 
 /// What verify says, in a few words.
@@ -98,11 +94,12 @@ mod tests {
             differences: Vec::new(),
         });
         let fresh = Freshness { path: "event to chart".into(), count: 3, p50_ms: 1_240, p99_ms: 2_000, max_ms: 2_000 };
+        report.freshness.push(Freshness { path: "event to Druid".into(), p50_ms: 900, ..fresh.clone() });
         report.freshness.push(fresh);
         let told = line(std::slice::from_ref(&snapshot), &report);
         assert_eq!(
             told,
-            "records 1834  rows 93  open windows 3  watermark 1970-01-01T00:00:00Z  verified: 90 cells equal  event to chart 1.2 s"
+            "records 1834  rows 93  open windows 3  watermark 1970-01-01T00:00:00Z  verified: 90 cells equal  event to chart: 1.2 s"
         );
         report.comparisons[0].differing = 2;
         report.verdict = Verdict::Differs;

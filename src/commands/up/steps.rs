@@ -65,8 +65,8 @@ impl Steps {
             None => screen::bars().add(ProgressBar::new_spinner()),
         };
         let step = Step { steps: self, name, from: Instant::now(), bar, has_ended: false };
-        step.bar.set_style(step.span(&format!("{{spinner:.cyan}} {{span}}  {{prefix:{NAME}}}  {{wide_msg}}")));
         step.bar.set_prefix(name);
+        step.bar.set_style(step.plain());
         tick(&step.bar);
         step
     }
@@ -127,19 +127,24 @@ impl Step<'_> {
 
     /// What it is about.
     pub fn message(&self, message: String) {
+        if self.bar.length().is_some() {
+            self.bar.unset_length();
+            self.bar.set_style(self.plain());
+        }
         self.bar.set_message(message);
     }
 
     /// How much of all there is to do is done.
     pub fn progress(&self, done: u64, all: u64, what: impl Display) {
+        let done = done.min(all);
+        self.bar.set_message(format!("{done} of {all} {what}"));
+        self.bar.set_position(done);
         if self.bar.length().is_none() {
+            self.bar.set_length(all);
             let template = format!("{{spinner:.cyan}} {{span}}  {{prefix:{NAME}}}  {{bar:24.cyan/black.bright}}  {{wide_msg}}");
             self.bar.set_style(self.span(&template).progress_chars("━╸━"));
         }
-        let done = done.min(all);
         self.bar.set_length(all);
-        self.bar.set_position(done);
-        self.bar.set_message(format!("{done} of {all} {what}"));
     }
 
     /// It has ended well.
@@ -163,6 +168,11 @@ impl Step<'_> {
         self.has_ended = true;
         remove(&self.bar);
         self.steps.tell(mark, self.from, self.name, detail);
+    }
+
+    /// Without a bar.
+    fn plain(&self) -> ProgressStyle {
+        self.span(&format!("{{spinner:.cyan}} {{span}}  {{prefix:{NAME}}}  {{wide_msg}}"))
     }
 
     /// A look that has {span}: when it began, and now.

@@ -25,7 +25,7 @@ const MOST_HISTORY: f64 = 100_000.0;
 /// How often it is looked how far something is.
 const LOOK: Duration = Duration::from_millis(100);
 /// So long after the last record was read its rows are committed.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_millis(1_200);
 /// How long something may take that follows from what is there.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So many differences are told.
@@ -227,6 +227,7 @@ impl<'a> Work<'a> {
             let goals: u64 = waits.iter().filter_map(|wait| wait.goal).sum();
             match stages.into_iter().find(|stage| *stage != Stage::Done) {
                 Some(Stage::Reading) => step.progress(sum(|one| one.records), goals, "records"),
+                Some(Stage::Committing) => step.message("all is read; rows are committed".into()),
                 Some(Stage::Closing) => step.message("all is read; no window is closed yet".into()),
                 _ => step.message("takes up where the last run came to".into()),
             }
@@ -352,6 +353,8 @@ enum Stage {
     Joining,
     /// It reads what was there.
     Reading,
+    /// It has read that, and its rows are not committed yet.
+    Committing,
     /// It has read that, and no window is closed yet.
     Closing,
     Done,
@@ -383,12 +386,9 @@ impl CatchUp {
         let is_committed = now.commits > commits || since.elapsed() > SETTLED;
         let waits_for_a_row = now.records > 0 && !self.has_rows && now.rows == 0;
         if waits_for_a_row && since.elapsed() < self.limit {
-            Stage::Closing
-        } else if is_committed {
-            Stage::Done
-        } else {
-            Stage::Reading
+            return Stage::Closing;
         }
+        if is_committed { Stage::Done } else { Stage::Committing }
     }
 }
 

@@ -3,3 +3,8 @@
 mod doctor;
 mod status;
 mod up;
+
+use std::time::Duration;
+
+/// How long a command may take.
+const LIMIT: Duration = Duration::from_secs(180);
