@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::desk::Desk;
 use super::report::Verdict;
-use super::supervisors::{self, Seen, Tasks};
+use super::supervisors::{self, Ends, Seen, Tasks};
 use super::{QUESTION, clocks};
 use crate::config::Datasource;
 use crate::druid::sample::{self, Told};
@@ -167,11 +167,10 @@ impl Look {
             Err(error) => return none(Verdict::Failed(error), None),
         };
         let facts = match self.desk.ask(Box::pin(self.facts(desired))).await {
-            Ok(Ok(facts)) => facts,
-            Ok(Err(why)) => return none(Verdict::Skipped(why), None),
+            Ok(facts) => facts,
             Err(error) => return none(Verdict::Failed(error), None),
         };
-        let partitions = facts.seen.ends.as_ref().map(BTreeMap::len);
+        let partitions = if let Ends::At(ends) = &facts.seen.ends { Some(ends.len()) } else { None };
         let tasks = Tasks::of(self.datasource(), partitions, facts.seen.status.as_ref());
         let verdicts = supervisors::judge(&facts.desired, &facts.action, &facts.seen);
         let mut findings: Vec<(String, Verdict)> = verdicts.into_iter().map(|verdict| (what.clone(), verdict)).collect();
@@ -205,7 +204,7 @@ impl Look {
         found.is_none().then(|| Tasks::of(self.datasource(), None, None))
     }
 
-    async fn facts(&self, desired: Supervisor) -> Result<Result<Facts, String>> {
+    async fn facts(&self, desired: Supervisor) -> Result<Facts> {
         let (config, datasource, druid) = (&self.desk.config, self.datasource(), &self.druid);
         let name = &datasource.name;
         let found = Found::look(druid, name).await?;
@@ -219,13 +218,9 @@ impl Look {
             rules = self.rules(found.owner() == Some(&config.name)).await;
         }
         // Druid is asked before Kafka, or records that come in between would look as if the topic had shrunk.
-        seen.ends = match self.ends().await {
-            Ok(ends) => ends,
-            Err(error) => {
-                return Ok(Err(format!("because Kafka cannot be asked for topic {}: {}", datasource.topic, error.message)));
-            }
-        };
-        Ok(Ok(Facts { desired, action, seen, rules }))
+        // Why Kafka cannot be asked is told under Kafka.
+        seen.ends = self.ends().await.unwrap_or(Ends::Unknown);
+        Ok(Facts { desired, action, seen, rules })
     }
 
     /// How the datasource's rules of retention are not as the file says.
@@ -236,13 +231,13 @@ impl Look {
             .then(|| "not as the pipeline file says: `pipeline druid-ingest --dry-run` shows how".into())
     }
 
-    async fn ends(&self) -> Result<Option<BTreeMap<i32, i64>>> {
+    async fn ends(&self) -> Result<Ends> {
         let (kafka, topic) = (self.desk.config.kafka.clone(), self.datasource().topic.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let cluster = Cluster::new(&kafka, "read_committed")?.hurried(QUESTION);
-            let Some(partitions) = cluster.partitions(&topic)? else { return Ok(None) };
+            let Some(partitions) = cluster.partitions(&topic)? else { return Ok(Ends::NoTopic) };
             let ends = (0..partitions).map(|partition| Ok((partition, cluster.partition_ends(&topic, partition)?.high)));
-            ends.collect::<Result<_>>().map(Some)
+            ends.collect::<Result<_>>().map(Ends::At)
         });
         asked.await.map_err(|error| Error::new(Kind::Failed, format!("a thread ended early: {error}")))?
     }
@@ -250,9 +245,11 @@ impl Look {
     /// Druid's own way to Kafka and to the registry, by a sample of the topic.
     async fn way(&self, facts: &Facts) -> Verdict {
         let (desired, topic) = (&facts.desired, &self.datasource().topic);
-        if facts.seen.ends.is_none() {
-            // Druid would make it.
-            return Verdict::Skipped(format!("because topic {topic} is not there"));
+        // Of one that is not there no sample is taken: Druid would make it.
+        match facts.seen.ends {
+            Ends::At(_) => {}
+            Ends::NoTopic => return Verdict::Skipped(format!("because topic {topic} is not there")),
+            Ends::Unknown => return Verdict::Skipped("because Kafka cannot be asked for the topic".into()),
         }
         match self.desk.ask(self.druid.sample(desired, SAMPLE_ROWS, SAMPLE_MS)).await {
             Ok(sampled) => match sample::judge(desired, &sampled) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// What is looked at, in the order of the pipeline: the first failure in this order decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +124,17 @@ pub struct Report {
 impl Report {
     /// The first failure in the order of the pipeline.
     pub fn first_failure(&self) -> Option<&Error> {
-        self.findings.iter().find_map(|finding| match &finding.verdict {
+        self.failures().next()
+    }
+
+    /// The same, but for what the setup commands put right: a kind of failure that is [`Kind::Differs`]. Whoever is about to run
+    /// them need not stop for it.
+    pub fn first_hindrance(&self) -> Option<&Error> {
+        self.failures().find(|error| error.kind != Kind::Differs)
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &Error> {
+        self.findings.iter().filter_map(|finding| match &finding.verdict {
             Verdict::Failed(error) => Some(error),
             _ => None,
         })
@@ -157,7 +167,6 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn report() -> Report {
         let finding = |area, what: &str, verdict| Finding { area, what: what.into(), verdict };
@@ -196,5 +205,13 @@ mod tests {
         assert_eq!(told["findings"][2], failed);
         assert_eq!((&told["findings"][1]["verdict"], &told["findings"][1]["exit_code"]), (&json!("note"), &Value::Null));
         assert_eq!(Report::default().to_json()["ok"], true);
+    }
+
+    #[test]
+    fn what_setting_up_puts_right_is_no_hindrance_to_it() {
+        let mut report = report();
+        assert_eq!(report.first_hindrance().map(Error::exit_code), Some(77));
+        report.findings.retain(|finding| finding.area != Area::Druid);
+        assert!(report.first_hindrance().is_none() && report.first_failure().is_some());
     }
 }

@@ -13,6 +13,8 @@ use crate::plan::{Action, Change};
 
 /// Settings that change how rows come, but not which: what begins so.
 const PACE: [&str; 4] = ["tuningConfig", "ioConfig.taskCount", "ioConfig.taskDuration", "ioConfig.replicas"];
+/// What it says at its start.
+const CONNECTING: &str = "CONNECTING_TO_STREAM";
 /// What puts a supervisor right.
 const INGEST: &str = "`pipeline druid-ingest` puts it right; with --dry-run it shows what that causes";
 
@@ -27,8 +29,20 @@ pub(super) struct Seen {
     pub queued: usize,
     /// The processes that run tasks.
     pub workers: Vec<Worker>,
-    /// The ends of its topic, asked for after the state; `None`: there is no such topic.
-    pub ends: Option<BTreeMap<i32, i64>>,
+    /// The ends of its topic, asked for after the state.
+    pub ends: Ends,
+}
+
+/// The ends of a topic's partitions.
+#[derive(Debug, Default)]
+pub(super) enum Ends {
+    /// Kafka cannot be asked.
+    #[default]
+    Unknown,
+    /// There is no such topic.
+    NoTopic,
+    /// These, by partition.
+    At(BTreeMap<i32, i64>),
 }
 
 /// What is to be said of a supervisor that should be as `desired`, and for which there is this to be done.
@@ -66,15 +80,23 @@ fn drift(desired: &Supervisor, changes: &[Change]) -> Verdict {
 /// Whether it reads.
 fn health(desired: &Supervisor, seen: &Seen) -> Vec<Verdict> {
     let Some(status) = &seen.status else { return Vec::new() };
-    let Some(ends) = &seen.ends else {
-        let topic = &desired.spec.io_config.topic;
-        let message = format!("supervisor {} reads topic {topic}, which is not there any more", desired.id());
-        let hint =
-            "was it deleted? make it anew with what writes it; `pipeline down --data` and druid-ingest then make all rows anew";
-        return vec![Verdict::Failed(Error::new(Kind::DataLoss, message).hint(hint))];
-    };
-    if let Some(behind) = cause::behind_the_end(&status.reached(), ends) {
-        return vec![Verdict::Failed(behind.error(desired))];
+    match &seen.ends {
+        Ends::Unknown => {}
+        Ends::NoTopic => {
+            let topic = &desired.spec.io_config.topic;
+            let message = format!("supervisor {} reads topic {topic}, which is not there any more", desired.id());
+            let hint = "was it deleted? make it anew with what writes it; `pipeline down --data` and druid-ingest then make all rows anew";
+            return vec![Verdict::Failed(Error::new(Kind::DataLoss, message).hint(hint))];
+        }
+        Ends::At(ends) => {
+            if let Some(behind) = cause::behind_the_end(&status.reached(), ends) {
+                return vec![Verdict::Failed(behind.error(desired))];
+            }
+        }
+    }
+    // What keeps it from connecting, if it does not come to it, a sample of the topic tells.
+    if status.detailed_state == CONNECTING && !status.state.starts_with("UNHEALTHY") {
+        return vec![Verdict::Note("it is connecting to Kafka, as for some seconds after its start".into())];
     }
     let ended: Vec<&Task> = seen.ended.iter().filter(|task| task.reads_kafka()).collect();
     let newest_failed = ended.first().filter(|task| task.failed()).copied();
@@ -174,7 +196,7 @@ mod tests {
     const READS: &str = r#"{"state": "RUNNING", "detailedState": "RUNNING", "activeTasks": [{"startingOffsets": {"0": 5}}]}"#;
 
     fn seen() -> Seen {
-        Seen { status: Some(status(READS)), ends: Some(BTreeMap::from([(0, 9)])), ..Seen::default() }
+        Seen { status: Some(status(READS)), ends: Ends::At(BTreeMap::from([(0, 9)])), ..Seen::default() }
     }
 
     fn change(setting: &str) -> Action {
@@ -213,9 +235,13 @@ mod tests {
 
     #[test]
     fn what_keeps_it_from_reading_is_told() {
-        let behind = Seen { ends: Some(BTreeMap::from([(0, 4)])), ..seen() };
+        let behind = Seen { ends: Ends::At(BTreeMap::from([(0, 4)])), ..seen() };
         assert_eq!(failure(&Action::Unchanged, &behind).kind, Kind::DataLoss);
-        let gone = Seen { ends: None, ..seen() };
+        assert!(matches!(
+            &judge(&desired(), &Action::Unchanged, &Seen { ends: Ends::Unknown, ..seen() })[..],
+            [Verdict::Fine(_)]
+        ));
+        let gone = Seen { ends: Ends::NoTopic, ..seen() };
         assert!(failure(&Action::Unchanged, &gone).message.contains("topic SALES, which is not there"));
         let task = |code: &str| -> Task {
             serde_json::from_value(json!({"id": "t", "type": "index_kafka", "statusCode": code, "errorMsg": "no schema 9"}))
@@ -231,6 +257,9 @@ mod tests {
             ..seen()
         };
         assert_eq!(failure(&Action::Unchanged, &lost).kind, Kind::Unreachable);
+        let connecting = status(r#"{"state": "PENDING", "detailedState": "CONNECTING_TO_STREAM"}"#);
+        let told = judge(&desired(), &Action::Unchanged, &Seen { status: Some(connecting), ..seen() });
+        assert!(matches!(&told[..], [Verdict::Note(_)]), "{told:?}");
         // It has failed before, and reads now.
         let over = judge(&desired(), &Action::Unchanged, &Seen { ended: vec![task("FAILED")], ..seen() });
         assert!(matches!(&over[..], [Verdict::Fine(_), Verdict::Note(_)]), "{over:?}");

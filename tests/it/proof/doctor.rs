@@ -148,6 +148,19 @@ fn doctor_names_a_broker_that_is_down() {
     doctor(&line).names(69, "kafka", &[CLOSED, "is Kafka running there"]);
 }
 
+/// The broker of the stack takes no logins.
+#[test]
+#[ignore = "needs tests/stack/up"]
+fn doctor_names_a_broker_that_refuses_the_login() {
+    let line = Line::on_servers("doctor-login");
+    let login = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=me"];
+    let arguments: Vec<&str> =
+        ["doctor", "--output", "json"].into_iter().chain(login.into_iter().flat_map(|one| ["-X", one])).collect();
+    let report = Report::of(line.start_with(&arguments, &[("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD", "canary")]));
+    let report = report.names(77, "kafka", &["SASL", "security.protocol"]);
+    report.has("skipped", "druid", "because").has("skipped", "kafka", "cannot be asked");
+}
+
 #[test]
 #[ignore = "needs tests/stack/up"]
 fn doctor_names_a_schema_that_the_registry_would_refuse() {
@@ -313,20 +326,18 @@ fn doctor_names_what_was_changed_by_hand() {
     assert!(live.superset.ask(&Method::PUT, &format!("dashboard/{id}"), Some(&edit)).get("result").is_some());
     let old_and_new = format!("\\\"Mine\\\" -> {}", title.to_string().replace('"', "\\\""));
     doctor(&live.line).names(2, "superset", &["dashboard `", "dashboard_title", &old_and_new, "superset-bootstrap"]);
-    live.line.run(&["superset-bootstrap"], LIMIT).expect(0);
 
     // a chart's rows come to its limit,
     live.line.edit(|file| drop(file["chart"][0].as_table_mut().expect("a table").insert("row_limit".into(), 10.into())));
     live.line.run(&["superset-bootstrap"], LIMIT).expect(0);
     doctor(&live.line).names(65, "superset", &["has reached its row_limit of 10"]);
-    live.line.edit(|file| drop(file["chart"][0].as_table_mut().expect("a table").remove("row_limit")));
-    live.line.run(&["superset-bootstrap"], LIMIT).expect(0);
 
-    // and the supervisor suspended.
+    // and the supervisor is suspended.
     let suspend = format!("indexer/v1/supervisor/{}/suspend", live.line.source);
     live.druid.ask(&Method::POST, &suspend, None);
     wait_for("the supervisor to be suspended", LIMIT, || live.is_suspended().then_some(()));
-    doctor(&live.line).names(2, "druid", &[&format!("supervisor {} is suspended", live.line.source), "druid-ingest"]);
+    let suspended = format!("supervisor {} is suspended", live.line.source);
+    doctor(&live.line).has("failed", "druid", &suspended).has("failed", "druid", "druid-ingest` resumes it");
 }
 
 /// A port that takes connections and answers nothing.
