@@ -16,11 +16,16 @@ const EXAMPLES: &str = "\
 To see it, with nothing installed:
   pipeline demo
 
-From nothing to the dashboard:
+From a cluster to a dashboard that is known to be right, in one command:
+  pipeline doctor                                is everything there?
+  pipeline up                                    all of it, until Ctrl-C
+
+The same step by step:
   pipeline produce --backfill 30m --count 1800   half an hour of made-up sales
   pipeline aggregate --until-caught-up           their sums per store and minute
   pipeline druid-ingest                          both topics into Druid
   pipeline superset-bootstrap                    the dashboard, and its address
+  pipeline verify                                every cell compared with the raw events
   pipeline produce & pipeline aggregate          and now live";
 
 /// Avro events on Kafka to a live, proven dashboard.
@@ -167,8 +172,26 @@ pub struct Doctor {
     pub output: Output,
 }
 
+/// What the help says of comparing.
+const VERIFY: &str = "\
+A cell is a group in a window, or in a bucket of a chart. Compared are:
+  Kafka     each row of a sink with its raw records, summed by other code than the aggregate's
+  Druid     each datasource with its topic: rows counted, and what is measured added up, by window and group
+  Superset  what each chart shows, by its own stored query, with its topic; where they differ, Druid is asked the same question,
+            so that it is known where it was lost
+
+Rows of windows that are closed must be there. Late records are known from the dead letters: a cell without them is explained, \
+unless with --strict. What is under way is waited for: a cell differs once neither it nor its table came nearer for 20 s. Cells of \
+which records are no longer in the topics are left out, and counted. Nothing is written.
+
+Exit codes: 0 all cells equal, 2 some differ, 1 there is none to compare.
+  pipeline verify                   once
+  pipeline verify --since 2h        only what has come since then
+  pipeline verify --watch           goes on, and measures how long events take to each place";
+
 /// `pipeline verify`
 #[derive(Debug, Args)]
+#[command(after_long_help = VERIFY)]
 pub struct Verify {
     /// Read only what has come since this time (RFC 3339), or in this long, and judge no cell that began before; default: all
     /// that the topics hold

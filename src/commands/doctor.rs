@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::screen::bars;
 use crate::cli::{Doctor, Output};
 use crate::config::Config;
 use crate::doctor;
 use crate::error::Result;
 
 pub(super) async fn run(config: &Config, args: &Doctor) -> Result<()> {
-    // Where stderr is no terminal it shows nothing.
-    let progress =
-        ProgressBar::new_spinner().with_message("looking at Kafka, registry, Druid, Superset and the dashboard's page");
+    let progress = bars().add(ProgressBar::new_spinner());
+    progress.set_message("looking at Kafka, registry, Druid, Superset and the dashboard's page");
     progress.enable_steady_tick(Duration::from_millis(100));
     let report = doctor::examine(config, |finding| progress.set_message(format!("{} {}", finding.area, finding.what))).await;
     progress.finish_and_clear();

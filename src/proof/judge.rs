@@ -311,7 +311,7 @@ impl Proof {
     fn summary(&self, rows: &Rows) -> Judged {
         let Forgotten { equal, explained, left_out } = self.forgotten;
         let left_out = left_out + self.left_out.len() as u64;
-        let mut judged = Judged { equal, explained, left_out, ..Judged::default() };
+        let mut judged = Judged { equal, left_out, explained, ..Judged::default() };
         for (key, cell) in &self.cells {
             match cell.judgement {
                 Judgement::Nothing => {}

@@ -314,7 +314,7 @@ impl Rounds {
     /// What Druid itself says to the questions of charts that differ.
     async fn look_into_charts(&self) {
         let now_ms = Utc::now().timestamp_millis();
-        let questions = self.shared.book().as_ref().map_or_else(Vec::new, |book| book.questions(book.doubtful_charts(), now_ms));
+        let questions = self.shared.book().as_ref().map_or_else(Vec::new, |book| book.questions(Book::is_doubtful_chart, now_ms));
         for question in questions {
             let place = question.place;
             let Answer::Druid(_, rows) = ask_druid(self.druid.clone(), question).await else { continue };

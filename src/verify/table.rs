@@ -274,7 +274,7 @@ impl Table {
         }
         cell.tallies.resize(self.functions.len(), Tally::default());
         for (tally, value) in cell.tallies.iter_mut().zip(&answer.values) {
-            value.into_iter().for_each(|value| tally.add(*value));
+            value.iter().for_each(|value| tally.add(*value));
         }
     }
 
@@ -297,7 +297,7 @@ impl Table {
     }
 
     /// From when on rows are of interest, ms; `None`: nothing can be compared, since the topic no longer has all records.
-    pub fn from_ms(&self, now_ms: i64) -> Option<i64> {
+    pub fn first_ms(&self, now_ms: i64) -> Option<i64> {
         if self.asked.buckets == Buckets::One && self.complete_from > i64::MIN {
             return None;
         }
@@ -312,7 +312,7 @@ impl Table {
 
     /// Compares an answer that was complete at `now_ms`.
     pub fn compare(&mut self, shown: &Shown, now_ms: i64, latencies: &mut Latencies) -> Compared {
-        let Some(from_ms) = self.from_ms(now_ms) else {
+        let Some(first_ms) = self.first_ms(now_ms) else {
             return Compared { left_out: self.left_out.len() as u64, ..Compared::default() };
         };
         let mut compared = self.forgotten.clone();
@@ -321,7 +321,7 @@ impl Table {
         let nothing = vec![None; self.functions.len()];
         for (key, cell) in &mut self.cells {
             compared.cells += 1;
-            if key.0 < from_ms && self.asked.buckets != Buckets::One {
+            if key.0 < first_ms && self.asked.buckets != Buckets::One {
                 compared.left_out += 1;
                 continue;
             }
@@ -337,7 +337,7 @@ impl Table {
             }
             cell.forget_before(now_ms - PATIENCE_MS);
         }
-        let is_compared = |key: &Key| key.0 >= from_ms || self.asked.buckets == Buckets::One;
+        let is_compared = |key: &Key| key.0 >= first_ms || self.asked.buckets == Buckets::One;
         for (key, found) in shown.iter().filter(|(key, _)| is_compared(key) && !self.cells.contains_key(*key)) {
             if found.iter().any(Option::is_some) {
                 wrong.insert(key.clone(), Some(found.clone()));

@@ -2,6 +2,24 @@
 
 use std::path::Path;
 
+/// What a look at all systems may use.
+const OVER_ALL: &[&str] = &[
+    "aggregate",
+    "avro",
+    "config",
+    "druid",
+    "engine",
+    "error",
+    "follow",
+    "http",
+    "kafka",
+    "letters",
+    "plan",
+    "proof",
+    "registry",
+    "superset",
+];
+
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
 const ARROWS: [(&str, &[&str]); 24] = [
     ("engine", &[]),
@@ -23,61 +41,9 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("proof", &["aggregate", "avro", "config", "engine", "error", "letters"]),
     ("follow", &["aggregate", "config", "error", "kafka", "letters", "proof", "registry"]),
     ("view", &["aggregate", "avro", "config", "engine", "error", "follow", "kafka", "letters", "proof", "registry"]),
-    (
-        "verify",
-        &[
-            "aggregate",
-            "avro",
-            "config",
-            "druid",
-            "engine",
-            "error",
-            "follow",
-            "http",
-            "kafka",
-            "letters",
-            "plan",
-            "proof",
-            "registry",
-            "superset",
-        ],
-    ),
-    (
-        "doctor",
-        &[
-            "aggregate",
-            "avro",
-            "config",
-            "druid",
-            "engine",
-            "error",
-            "http",
-            "kafka",
-            "letters",
-            "plan",
-            "proof",
-            "registry",
-            "superset",
-        ],
-    ),
-    (
-        "status",
-        &[
-            "aggregate",
-            "avro",
-            "config",
-            "druid",
-            "engine",
-            "error",
-            "http",
-            "kafka",
-            "letters",
-            "plan",
-            "proof",
-            "registry",
-            "superset",
-        ],
-    ),
+    ("verify", OVER_ALL),
+    ("doctor", OVER_ALL),
+    ("status", OVER_ALL),
     ("cli", &["aggregate", "config", "error"]),
     (
         "commands",

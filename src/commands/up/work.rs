@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
             Verdict::Failed(error) => Some((&finding.what, error)),
             _ => None,
         });
-        if let Some(error) = report.first_failure() {
+        if let Some(error) = report.first_hindrance() {
             failed.for_each(|(what, error)| note!("{:18}{what}: {}", "", error.message));
             return Err(error.clone());
         }

@@ -162,7 +162,7 @@ fn where_records_were_deleted_the_first_buckets_are_left_out() {
     // What is over all times cannot be compared at all.
     let mut one = sums(Buckets::One);
     one.take(&record(&value, 0, true), 0);
-    assert_eq!(one.from_ms(0), None);
+    assert_eq!(one.first_ms(0), None);
     assert_eq!(one.compare(&Shown::new(), 1_000, &mut Latencies::default()).left_out, 1);
 }
 
@@ -196,7 +196,7 @@ fn of_more_cells_than_are_kept_the_settled_ones_are_counted() {
     assert!(table.is_full());
     let all = CELLS as u64 + 10;
     assert_eq!(compare(&mut table, &right, 0), (all, 0, 0));
-    assert!(!table.is_full() && table.from_ms(0) > Some(0));
+    assert!(!table.is_full() && table.first_ms(0) > Some(0));
     assert_eq!(compare(&mut table, &right, 1), (all, 0, 0));
 }
 
