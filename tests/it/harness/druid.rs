@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::rest::{LIMIT, answer, clean_up, text};
 use super::{Servers, wait_for};
@@ -64,21 +64,49 @@ impl Druid {
         tasks.as_array().expect("tasks").iter().map(|task| text(&task["id"])).collect()
     }
 
+    /// How many rows of a datasource a query sees.
+    pub fn count(&self, name: &str) -> usize {
+        let query = json!({ "query": format!("SELECT COUNT(*) FROM \"{name}\""), "resultFormat": "array" });
+        self.ask(&Method::POST, "v2/sql", Some(&query))[0][0].as_u64().map_or(0, |count| count as usize)
+    }
+
+    /// `suspend`s, `resume`s or `terminate`s a supervisor.
+    pub fn order(&self, name: &str, order: &str) {
+        self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/{order}"), None);
+    }
+
+    /// Suspends a supervisor, and waits until its tasks have handed over what they read.
+    pub fn suspend(&self, name: &str) {
+        self.order(name, "suspend");
+        self.wait_for_tasks(name);
+    }
+
+    /// Waits until no task of a datasource runs.
+    pub fn wait_for_tasks(&self, name: &str) {
+        let of = |state| self.tasks_of(name, &format!("&state={state}"));
+        wait_for("its tasks to end", LIMIT, || {
+            let left = ["running", "pending", "waiting"].into_iter().flat_map(of).count();
+            // Druid needs seconds for it: no need to ask all the time.
+            thread::sleep(Duration::from_millis(if left > 0 { 300 } else { 0 }));
+            (left == 0).then_some(())
+        });
+    }
+
+    /// Has a supervisor read partition 0 of its topic from this offset on. What its tasks have not handed over yet is lost.
+    pub fn reset(&self, name: &str, topic: &str, offset: i64) {
+        let partitions = json!({ "type": "end", "stream": topic, "partitionOffsetMap": { "0": offset } });
+        let body = json!({ "type": "kafka", "partitions": partitions });
+        let answer = self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/resetOffsets"), Some(&body));
+        assert_eq!(answer["id"], name, "{answer}");
+    }
+
     /// Ends the supervisors, and waits until their tasks have ended.
     pub fn terminate(&self) {
-        let order =
-            |name: &String, order: &str| drop(self.ask(&Method::POST, &format!("indexer/v1/supervisor/{name}/{order}"), None));
         // Only one that is there sees to it that its tasks end.
-        self.datasources.iter().for_each(|name| order(name, "suspend"));
+        self.datasources.iter().for_each(|name| self.order(name, "suspend"));
         for name in &self.datasources {
-            let of = |state| self.tasks_of(name, &format!("&state={state}"));
-            wait_for("its tasks to end", LIMIT, || {
-                let left = ["running", "pending", "waiting"].into_iter().flat_map(of).count();
-                // Druid needs seconds for it: no need to ask all the time.
-                thread::sleep(Duration::from_millis(if left > 0 { 300 } else { 0 }));
-                (left == 0).then_some(())
-            });
-            order(name, "terminate");
+            self.wait_for_tasks(name);
+            self.order(name, "terminate");
         }
     }
 

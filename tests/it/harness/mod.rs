@@ -22,7 +22,7 @@ pub use line::Line;
 pub use process::{Ended, Running};
 pub use random::Random;
 pub use servers::{Servers, block_on};
-pub use sums::{Comparison, Sums, closed, compare, number, rows, sums, sums_without, text};
+pub use sums::{Comparison, Sums, closed, compare, minute, number, rows, sums, sums_without, text};
 pub use superset::Superset;
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 

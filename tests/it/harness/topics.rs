@@ -180,9 +180,14 @@ impl Topics {
 
     /// Deletes all records of a topic.
     pub fn delete_records(&self, topic: &str) {
+        self.delete_records_before(topic, Offset::End);
+    }
+
+    /// Deletes the records of each partition before an offset.
+    pub fn delete_records_before(&self, topic: &str, offset: Offset) {
         let mut list = TopicPartitionList::new();
         for partition in 0..self.partitions(topic) {
-            list.add_partition_offset(topic, partition, Offset::End).expect("an offset");
+            list.add_partition_offset(topic, partition, offset).expect("an offset");
         }
         block_on(self.admin().delete_records(&list, &AdminOptions::new())).expect("deleted");
     }

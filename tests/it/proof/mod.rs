@@ -3,6 +3,7 @@
 mod doctor;
 mod status;
 mod up;
+mod verify;
 
 use std::time::Duration;
 

@@ -44,6 +44,7 @@ fn charted_right(example: &str) {
         }
         println!("`{title}`: {} cells right", wanted.len());
     }
+    line.run(&["verify"], LIMIT).expect(0);
     superset.look(example, &line.all("chart", "title"));
     assert_eq!(druid.versions().len(), line.all("datasource", "name").len());
 }
