@@ -32,6 +32,8 @@ pub trait Takes {
     fn unknown(&self, record: &Record<'_>, now_ms: i64) -> Option<u32>;
     /// Takes note of what the registry says of an id; `None`: it does not know it, or it is no Avro schema.
     fn learn(&mut self, id: u32, schema: Option<&str>, now_ms: i64);
+    /// All records of a partition of this topic were deleted before now: what they came to is not known.
+    fn emptied(&mut self, topic: &str, now_ms: i64);
     /// Takes a record, whose schema was learnt.
     fn take(&mut self, record: &Record<'_>, now_ms: i64);
     /// The topics that are to wait until more is read of the others.
@@ -113,6 +115,9 @@ impl Follow {
             Look::Done => Read::Some,
             Look::Early => Read::Nothing,
         };
+        for topic in followed.tail.take_emptied() {
+            followed.by.emptied(&topic, Utc::now().timestamp_millis());
+        }
         for count in 0..BATCH {
             let wait = if count == 0 { WAIT } else { Duration::ZERO };
             let Some((topic, message)) = followed.tail.poll(wait)? else { break };

@@ -59,6 +59,8 @@ pub struct Tail {
     partitions: Vec<i32>,
     /// Where each partition was begun, and where it ended then.
     begun: BTreeMap<Place, Ends>,
+    /// The topics of partitions that were begun with all their records deleted.
+    emptied: Vec<String>,
     looked_at: Option<Instant>,
     /// How long until it is looked again.
     pause: Duration,
@@ -87,6 +89,7 @@ impl Tail {
             from_ms,
             partitions,
             begun,
+            emptied: Vec::new(),
             looked_at: None,
             pause: LOOK,
             ends: None,
@@ -173,8 +176,16 @@ impl Tail {
         let mut added = TopicPartitionList::new();
         added.add_partition_offset(&name, partition, Offset::Offset(low)).map_err(failed)?;
         self.consumer.incremental_assign(&added).map_err(failed)?;
+        if ends.low > 0 && ends.low == ends.high {
+            self.emptied.push(name);
+        }
         self.begun.insert((topic, partition), Ends { low, high: ends.high });
         Ok(ends.high)
+    }
+
+    /// Topics that turned out to have a partition whose records are all deleted, since this was last asked.
+    pub fn take_emptied(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.emptied)
     }
 
     /// The next record, with the place of its topic in the list that [`Tail::new`] was given; `None`: none came in this time.

@@ -195,6 +195,16 @@ impl Stream {
         }
     }
 
+    /// All records of a partition of this topic were deleted before now. Of a sink that is no news: who empties it writes it again.
+    pub fn emptied(&mut self, topic: &str, now_ms: i64) {
+        if topic == self.source {
+            self.proof.leave_out_before(now_ms);
+        }
+        if topic == self.dead_letters {
+            self.proof.letters_are_gone_before(now_ms);
+        }
+    }
+
     fn take_event(&mut self, record: &Record<'_>, now_ms: i64) {
         let definition = &self.layout.definition;
         let Ok(event) = self.reader.read(record.value) else { return };

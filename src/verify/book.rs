@@ -258,6 +258,12 @@ impl Takes for Book {
         self.entries.iter_mut().filter_map(|entry| entry.table.as_mut().ok()).for_each(|table| table.learn(id, schema));
     }
 
+    fn emptied(&mut self, topic: &str, now_ms: i64) {
+        self.streams.iter_mut().for_each(|(stream, _)| stream.emptied(topic, now_ms));
+        let tables = self.entries.iter_mut().filter_map(|entry| entry.table.as_mut().ok());
+        tables.filter(|table| table.asked.topic == topic).for_each(|table| table.leave_out_before(now_ms));
+    }
+
     fn take(&mut self, record: &Record<'_>, now_ms: i64) {
         self.streams.iter_mut().for_each(|(stream, _)| stream.take(record, now_ms));
         let tables = self.entries.iter_mut().filter_map(|entry| entry.table.as_mut().ok());

@@ -74,6 +74,10 @@ impl Takes for Taker {
         self.0.book().iter_mut().for_each(|book| book.learn(id, schema, now_ms));
     }
 
+    fn emptied(&mut self, topic: &str, now_ms: i64) {
+        self.0.book().iter_mut().for_each(|book| book.emptied(topic, now_ms));
+    }
+
     fn take(&mut self, record: &Record<'_>, now_ms: i64) {
         self.0.book().iter_mut().for_each(|book| book.take(record, now_ms));
     }

@@ -286,7 +286,7 @@ impl Table {
     }
 
     /// Buckets that begin before this time are not compared: their records are not all there.
-    fn leave_out_before(&mut self, time_ms: i64) {
+    pub fn leave_out_before(&mut self, time_ms: i64) {
         self.complete_from = self.complete_from.max(time_ms);
         while let Some(entry) = self.cells.first_entry() {
             if entry.key().0 >= self.complete_from && self.asked.buckets != Buckets::One {

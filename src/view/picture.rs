@@ -159,6 +159,10 @@ impl Takes for Picture {
         self.drawings.iter_mut().for_each(|drawing| drawing.learn(id, schema));
     }
 
+    fn emptied(&mut self, topic: &str, now_ms: i64) {
+        self.streams.iter_mut().for_each(|stream| stream.emptied(topic, now_ms));
+    }
+
     fn take(&mut self, record: &Record<'_>, now_ms: i64) {
         self.events += u64::from(self.streams.iter().any(|stream| stream.source == record.topic));
         self.streams.iter_mut().for_each(|stream| stream.take(record, now_ms));
