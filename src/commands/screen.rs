@@ -21,6 +21,8 @@ pub(super) fn bars() -> &'static MultiProgress {
 
 /// A line on stdout. If nobody reads it, there is nobody to tell.
 pub(super) fn say(line: &Arguments<'_>) {
+    // What is told must not be made while the bars wait.
+    let line = line.to_string();
     beside(|| {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());

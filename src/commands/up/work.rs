@@ -241,7 +241,8 @@ impl<'a> Work<'a> {
         let rows = RefCell::new(BTreeMap::new());
         let tell = |told: Told<'_>| match told {
             Told::Line(_) => {}
-            Told::Note(line) | Told::Warning(line) => note!("{line}"),
+            Told::Note(line) => note!("{line}"),
+            Told::Warning(line) => warning!("{line}"),
             Told::Waiting(line) => step.message(line.into()),
             Told::Rows(name, seen, promise) => {
                 let mut rows = rows.borrow_mut();
