@@ -51,6 +51,7 @@ pub(super) async fn settled(verifier: &Verifier, mut tell: impl FnMut(&Report)) 
     while reports.changed().await.is_ok() {
         let report = Arc::clone(&reports.borrow_and_update());
         match &report.error {
+            Some(error) if !may_pass(error) => return Err(error.clone()),
             Some(error) if failing_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => return Err(error.clone()),
             Some(_) => {}
             None => failing_since = None,
@@ -61,6 +62,11 @@ pub(super) async fn settled(verifier: &Verifier, mut tell: impl FnMut(&Report)) 
         tell(&report);
     }
     Err(verifier.ended().await)
+}
+
+/// Whether it is worth waiting.
+fn may_pass(error: &Error) -> bool {
+    !matches!(error.kind, Kind::Refused | Kind::Config)
 }
 
 async fn watch(verifier: &Verifier, args: &Verify) -> Result<()> {
@@ -78,6 +84,9 @@ async fn watch(verifier: &Verifier, args: &Verify) -> Result<()> {
                 let report = Arc::clone(&verifier.reports.borrow());
                 if report.reading.is_some() || !report.comparisons.is_empty() || report.trouble.is_some() {
                     tell(&report, args.output, &mut told);
+                }
+                if let Some(error) = report.error.as_ref().filter(|error| settled.is_none() && !may_pass(error)) {
+                    return Err(error.clone());
                 }
                 if report.verdict != Verdict::Waiting {
                     settled = Some(report);

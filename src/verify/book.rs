@@ -196,7 +196,8 @@ impl Book {
             comparisons.push(kafka(stream, overdue, self.strict, now_ms, level_ms));
         }
         comparisons.extend(self.entries.iter().map(Entry::comparison));
-        let is_settled = level_ms.is_some() && comparisons.iter().all(|(_, is_settled)| *is_settled);
+        let is_settled =
+            level_ms.is_some() && comparisons.iter().all(|(_, is_settled)| *is_settled) && !self.is_druid_still_compared();
         let failed = trouble.or_else(|| self.entries.iter().find_map(|entry| entry.trouble.as_ref()));
         let comparisons: Vec<Comparison> = comparisons.into_iter().map(|(comparison, _)| comparison).collect();
         let cells: u64 = comparisons.iter().map(|one| one.equal).sum();
@@ -215,6 +216,14 @@ impl Book {
             freshness: self.freshness(),
             comparisons,
         }
+    }
+
+    /// Whether a chart differs while rows of its datasource are under way: they may differ next.
+    fn is_druid_still_compared(&self) -> bool {
+        let differs = |datasource: &str| {
+            self.entries.iter().any(|one| one.hop == Hop::Superset && one.datasource == datasource && one.last.differing > 0)
+        };
+        self.entries.iter().any(|one| one.hop == Hop::Druid && one.last.unsettled > 0 && differs(&one.datasource))
     }
 
     fn freshness(&self) -> Vec<Freshness> {
@@ -362,7 +371,7 @@ impl Entry {
     fn note(&self, table: &Table) -> Option<String> {
         let beyond = self.row_limit.filter(|limit| self.last.cells > u64::from(*limit));
         let limit = || beyond.map(|limit| format!("its row_limit of {limit} leaves out some of {} rows", self.last.cells));
-        let unread = || table.unread.as_ref().map(|why| format!("records that count for nothing: {why}"));
+        let unread = || table.unread.as_ref().map(|why| format!("not all is compared: {why}"));
         let left_out = || {
             let all = self.last.left_out > 0 && self.last.equal + self.last.differing + self.last.waiting == 0;
             all.then(|| format!("{} no longer has all records of the time it shows", table.asked.topic))
@@ -375,7 +384,7 @@ impl Entry {
         let in_druid =
             self.by_druid.as_ref().map(|shown| shown.get(&one.key).and_then(|values| values.get(one.metric).copied().flatten()));
         let hop = match in_druid {
-            Some(value) if value == one.found => Hop::Druid,
+            Some(value) if table.is_same(value, one.found) => Hop::Druid,
             _ => self.hop,
         };
         let place = if hop == Hop::Druid { format!("Druid's {}", self.datasource) } else { "the chart".to_owned() };

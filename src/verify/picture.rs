@@ -7,7 +7,7 @@ use super::table::Shown;
 use crate::config::{Chart, ChartKind, TIME_COLUMN};
 
 /// How Superset names what has no value.
-const NULLS: [&str; 5] = ["<NULL>", "null", "None", "nan", "N/A"];
+const NULLS: [&str; 2] = ["<NULL>", "null"];
 
 /// The rows of a chart's data, by cell. Over time there is one row a bucket with a column a series; else one a group.
 pub fn shown(chart: &Chart, rows: &[Map<String, Value>]) -> Shown {

@@ -29,6 +29,8 @@ use crate::superset::session::Session;
 
 /// The pause between rounds.
 const BETWEEN: Duration = Duration::from_millis(250);
+/// The pause after a server has refused the user: who tries too often is locked out.
+const REFUSED: Duration = Duration::from_secs(10);
 /// How often the state of reading is told.
 const TOLD: Duration = Duration::from_millis(200);
 
@@ -210,7 +212,9 @@ impl Rounds {
             if sender.send(Arc::new(report)).is_err() {
                 return;
             }
-            tokio::time::sleep(if reading.level_ms.is_some() { BETWEEN } else { TOLD }).await;
+            let is_refused = sender.borrow().error.as_ref().is_some_and(|error| error.kind == Kind::Refused);
+            let pause = if reading.level_ms.is_some() { BETWEEN } else { TOLD };
+            tokio::time::sleep(if is_refused { REFUSED } else { pause }).await;
         }
     }
 
@@ -233,7 +237,7 @@ impl Rounds {
         self.look_into_aggregates().await;
     }
 
-    fn take(&self, answer: Answer) {
+    fn take(&mut self, answer: Answer) {
         let now_ms = Utc::now().timestamp_millis();
         let mut book = self.shared.book();
         let Some(book) = &mut *book else { return };
@@ -245,6 +249,10 @@ impl Rounds {
             Answer::Chart(place, rows) => {
                 let title = book.entries.get(place).map(|entry| entry.name.clone());
                 let Some(chart) = title.and_then(|title| self.config.chart(&title)) else { return };
+                if rows.is_err() {
+                    // It may be there again under another number.
+                    self.charts.remove(&chart.title);
+                }
                 book.answer(place, rows.map(|rows| picture::shown(chart, &rows)), now_ms);
             }
         }
@@ -263,7 +271,8 @@ impl Rounds {
             Ok(session) => session,
             Err(error) => {
                 let failed = |(place, _)| Answer::Chart(place, Err(Error::clone(&error)));
-                return places.into_iter().map(failed).for_each(|answer| self.take(answer));
+                places.into_iter().map(failed).for_each(|answer| self.take(answer));
+                return;
             }
         };
         for (place, title) in places {

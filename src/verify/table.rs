@@ -15,8 +15,8 @@ use crate::proof::{Question, Record, SHOWN, Tally, bucket, floor};
 pub const PATIENCE_MS: i64 = 20_000;
 /// So many cells are kept; of those that are older, equal ones are only counted.
 const CELLS: usize = 200_000;
-/// So many changes of a cell are kept; of one that changes faster nothing can be said until it rests.
-const CHANGES: usize = 500;
+/// So many changes are kept of all cells, but of each some; of one that changes faster nothing can be said until it rests.
+const CHANGES: (usize, usize) = (200_000, 500);
 /// Numbers up to here are whole without loss.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
@@ -155,6 +155,8 @@ pub struct Compared {
     pub waiting: u64,
     /// Of these those that never were right.
     pub never_right: u64,
+    /// Of those that wait: those that do not merely change too fast.
+    pub unsettled: u64,
     /// Cells that cannot be told.
     pub left_out: u64,
     /// Cells that the topic comes to.
@@ -267,9 +269,14 @@ impl Table {
             }
             return;
         }
+        if self.asked.buckets == Buckets::One && self.cells.len() >= CELLS && !self.cells.contains_key(&key) {
+            self.give_up();
+            return;
+        }
+        let most = (CHANGES.0 / self.cells.len().max(1)).max(CHANGES.1);
         let cell = self.cells.entry(key).or_default();
         if self.is_live {
-            cell.remember(now_ms, record.time_ms, answer.time_ms);
+            cell.remember(most, now_ms, record.time_ms, answer.time_ms);
             record.time_ms.into_iter().for_each(|written_ms| self.arrivals.add(written_ms - answer.time_ms));
         }
         cell.tallies.resize(self.functions.len(), Tally::default());
@@ -283,6 +290,12 @@ impl Table {
             Buckets::One => self.complete_from > i64::MIN,
             _ => start < self.complete_from,
         }
+    }
+
+    /// There are more groups than can be kept.
+    fn give_up(&mut self) {
+        self.unread = Some(format!("it has more than {CELLS} groups, which are not compared"));
+        self.leave_out_before(i64::MAX);
     }
 
     /// Buckets that begin before this time are not compared: their records are not all there.
@@ -361,6 +374,7 @@ impl Table {
             let cell = self.cells.get(key);
             if !self.progress.has_ended(*since_ms, now_ms) {
                 compared.waiting += 1;
+                compared.unsettled += 1;
                 compared.never_right += u64::from(cell.is_none_or(|cell| !cell.was_right));
                 continue;
             }
@@ -387,12 +401,12 @@ impl Table {
 
     /// Whether there are so many cells that they have to be compared before more are read.
     pub fn is_full(&self) -> bool {
-        self.cells.len() >= CELLS
+        self.cells.len() >= CELLS && self.asked.buckets != Buckets::One
     }
 
     /// Bounds the memory: of the oldest buckets, as far as they are settled, only numbers are kept.
     fn bound(&mut self, now_ms: i64) {
-        if !self.is_full() || self.asked.buckets == Buckets::One {
+        if !self.is_full() {
             return;
         }
         while self.cells.len() > CELLS / 2
@@ -428,8 +442,8 @@ impl Table {
 }
 
 impl Cell {
-    fn remember(&mut self, read_ms: i64, written_ms: Option<i64>, event_ms: i64) {
-        if self.changes.len() >= CHANGES {
+    fn remember(&mut self, most: usize, read_ms: i64, written_ms: Option<i64>, event_ms: i64) {
+        if self.changes.len() >= most {
             self.changes.pop_front();
             self.blurred_until = read_ms + PATIENCE_MS;
         }
@@ -467,6 +481,13 @@ impl Cell {
             latencies.add(now_ms, change.written_ms, change.event_ms);
         }
         true
+    }
+}
+
+impl Table {
+    /// Whether two values of a metric are the same.
+    pub fn is_same(&self, a: Option<f64>, b: Option<f64>) -> bool {
+        is_same(a, b, self.tolerance)
     }
 }
 

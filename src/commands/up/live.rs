@@ -99,7 +99,7 @@ mod tests {
         let told = line(std::slice::from_ref(&snapshot), &report);
         assert_eq!(
             told,
-            "records 1834  rows 93  open windows 3  watermark 1970-01-01T00:00:00Z  verified: 90 cells equal  event to chart: 1.2 s"
+            "records 1834  rows 93  open windows 3  watermark 1970-01-01T00:00:00.000Z  verified: 90 cells equal  event to chart: 1.2 s"
         );
         report.comparisons[0].differing = 2;
         report.verdict = Verdict::Differs;
