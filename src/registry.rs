@@ -53,6 +53,13 @@ struct Judged {
     messages: Vec<String>,
 }
 
+/// A version of a subject.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "version")]
+    _version: i64,
+}
+
 #[derive(Deserialize)]
 struct Mode {
     mode: String,
@@ -136,6 +143,17 @@ impl Registry {
             return Ok(Compatibility::Compatible);
         }
         Ok(Compatibility::Incompatible(excerpt(&judged.messages.join("; "))))
+    }
+
+    /// Whether a subject has this schema, in whatever version: then it can be registered again, whether it fits the newest or not.
+    pub async fn has(&self, subject: &str, schema: &str) -> Result<bool> {
+        let path = http::path(&["subjects", subject], &[]);
+        let reply = self.server.send(self.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
+        match reply.status {
+            _ if is_absent(&reply) => Ok(false),
+            200..=299 => reply.json::<Version>().map(|_| true),
+            _ => Err(refusal(&reply)),
+        }
     }
 
     /// Its mode, for example `READWRITE` or `READONLY`; `None` if it does not tell.

@@ -20,7 +20,7 @@ The same step by step:
 /// What the help says of bringing all of it up.
 pub const UP: &str = "\
 The steps, each told with the seconds from which to which it took:
-  servers    what `pipeline doctor` looks at; nothing is begun if something is wrong
+  servers    what `pipeline doctor` looks at; nothing is begun if something is wrong that the steps below do not put right
   topics     schemas and topics that are missing
   history    made-up events, only where a source has [source.generate] and its topic never had any; then live ones
   aggregate  in this process, like `pipeline aggregate`: goes on from the last commit

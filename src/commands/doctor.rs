@@ -14,7 +14,8 @@ pub(super) async fn run(config: &Config, args: &Doctor) -> Result<()> {
     let progress = bars().add(ProgressBar::new_spinner());
     progress.set_message("looking at Kafka, registry, Druid, Superset and the dashboard's page");
     progress.enable_steady_tick(Duration::from_millis(100));
-    let report = doctor::examine(config, |finding| progress.set_message(format!("{} {}", finding.area, finding.what))).await;
+    let report =
+        doctor::examine(config, false, |finding| progress.set_message(format!("{} {}", finding.area, finding.what))).await;
     progress.finish_and_clear();
     match args.output {
         Output::Text => say!("{report}"),

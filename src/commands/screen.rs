@@ -1,7 +1,7 @@
 //! Bars at the foot of the terminal, and how other lines are written beside them.
 
 use std::fmt::Arguments;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -32,7 +32,8 @@ pub(super) fn say(line: &Arguments<'_>) {
 /// Writes something while no bar stands in the way; it must not ask for the bars.
 pub(super) fn beside<T>(write: impl FnOnce() -> T) -> T {
     match BARS.get() {
-        Some(bars) => bars.suspend(write),
-        None => write(),
+        // Of a terminal that has gone away nothing can be asked.
+        Some(bars) if std::io::stderr().is_terminal() => bars.suspend(write),
+        _ => write(),
     }
 }

@@ -26,7 +26,7 @@ enum End {
 }
 
 pub(super) async fn run(config: &Config, args: &Up) -> Result<()> {
-    work::check(args)?;
+    work::check(config, args)?;
     let work = Work::new(config, args);
     let served = serve(&work).await.inspect_err(|_| work.steps.clear())?;
     let (mut line, mut failures) = line::line();

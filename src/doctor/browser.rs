@@ -81,6 +81,10 @@ impl Browser {
         if (300..400).contains(&reply.status) {
             return Ok(Page { told, script: None });
         }
+        if reply.status == 404 {
+            // So Superset before 6.0 answers somebody unknown, where some pages are open to everybody.
+            return Ok(Page { told: ": not there yet, or not for everybody", script: None });
+        }
         let reply = reply.success()?;
         if !is_html(&reply) {
             return Err(strange(&reply, "no HTML"));
@@ -101,7 +105,10 @@ fn strange(reply: &Reply, what: &str) -> Error {
 
 fn leads(page: &Url, reply: &Reply) -> Result<Leads> {
     let Some(target) = reply.location().filter(|_| (300..400).contains(&reply.status)) else { return Ok(Leads::Here) };
-    let to = page.join(target).ok().filter(|to| to.origin() == page.origin() && to.path().contains("/login"));
+    let to = page
+        .join(target)
+        .ok()
+        .filter(|to| to.origin() == page.origin() && (to.path().contains("/login") || to.path().ends_with("/dashboard/list/")));
     to.map(Leads::Login).ok_or_else(|| {
         let message = format!("{}: a browser is sent to {} ({})", reply.request, one_line(target), reply.status);
         Error::new(Kind::Unreachable, message).hint(PROXY)

@@ -17,14 +17,16 @@ const MORE: &str = "the server's own log may say more; PIPELINE_LOG=debug shows 
 pub(super) struct Desk {
     /// What should be there.
     pub config: Arc<Config>,
+    /// What others made under our names will be taken over.
+    pub adopt: bool,
     area: Area,
     until: Instant,
     findings: UnboundedSender<Finding>,
 }
 
 impl Desk {
-    pub fn new(config: Arc<Config>, area: Area, until: Instant, findings: UnboundedSender<Finding>) -> Self {
-        Self { config, area, until, findings }
+    pub fn new(config: Arc<Config>, adopt: bool, area: Area, until: Instant, findings: UnboundedSender<Finding>) -> Self {
+        Self { config, adopt, area, until, findings }
     }
 
     /// Hands a finding in.

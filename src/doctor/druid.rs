@@ -22,12 +22,11 @@ use crate::registry::Registry;
 
 /// What a supervisor needs.
 const EXTENSIONS: [&str; 2] = ["druid-kafka-indexing-service", "druid-avro-extensions"];
+/// What Druid on Kubernetes need not have: there a task may be a pod of its own.
+const TASKS: &str = "a process that runs tasks";
 /// The kinds of processes without which rows do not come, or cannot be asked for, and the kinds that do the same.
-const NEEDED: [(&str, &[&str]); 3] = [
-    ("a broker", &["broker"]),
-    ("a historical", &["historical"]),
-    ("a process that runs tasks", &["indexer", "middle_manager", "peon"]),
-];
+const NEEDED: [(&str, &[&str]); 3] =
+    [("a broker", &["broker"]), ("a historical", &["historical"]), (TASKS, &["indexer", "middle_manager", "peon"])];
 /// How many records the sampler looks at, and for how long: where there are none, it waits.
 const SAMPLE_ROWS: u64 = 1;
 const SAMPLE_MS: u64 = 500;
@@ -133,6 +132,9 @@ fn judge(processes: &BTreeMap<String, u64>) -> Verdict {
         return Verdict::Fine(told.join(", "));
     }
     let message = format!("Druid lacks {}", lacking.join(" and "));
+    if lacking == [TASKS] {
+        return Verdict::Note(format!("{message}; all is well if it runs each task as a pod of its own"));
+    }
     Verdict::Failed(Error::new(Kind::Unreachable, message).hint("start what is missing, or look into its log"))
 }
 
@@ -170,7 +172,11 @@ impl Look {
             Ok(facts) => facts,
             Err(error) => return none(Verdict::Failed(error), None),
         };
-        let partitions = if let Ends::At(ends) = &facts.seen.ends { Some(ends.len()) } else { None };
+        let partitions = match &facts.seen.ends {
+            Ends::At(ends) => Some(ends.len()),
+            Ends::NoTopic => Some(self.planned()),
+            Ends::Unknown => None,
+        };
         let tasks = Tasks::of(self.datasource(), partitions, facts.seen.status.as_ref());
         let verdicts = supervisors::judge(&facts.desired, &facts.action, &facts.seen);
         let mut findings: Vec<(String, Verdict)> = verdicts.into_iter().map(|verdict| (what.clone(), verdict)).collect();
@@ -201,14 +207,22 @@ impl Look {
     /// The tasks that a supervisor would need of which nothing is there yet.
     async fn wanted_of_none(&self) -> Option<Tasks> {
         let found = self.desk.ask(self.druid.supervisor(&self.datasource().name)).await.ok()?;
-        found.is_none().then(|| Tasks::of(self.datasource(), None, None))
+        found.is_none().then(|| Tasks::of(self.datasource(), Some(self.planned()), None))
+    }
+
+    /// How many partitions the topic will have, if it is made.
+    fn planned(&self) -> usize {
+        let (config, topic) = (&self.desk.config, &self.datasource().topic);
+        let source = config.aggregates.iter().find(|one| one.sink == *topic).map_or(topic, |one| &one.source);
+        let partitions = config.source(Some(source)).ok().and_then(|source| source.partitions);
+        partitions.and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
     }
 
     async fn facts(&self, desired: Supervisor) -> Result<Facts> {
         let (config, datasource, druid) = (&self.desk.config, self.datasource(), &self.druid);
         let name = &datasource.name;
         let found = Found::look(druid, name).await?;
-        let action = diff::action(&desired.to_json()?, &found, false);
+        let action = diff::action(&desired.to_json()?, &found, self.desk.adopt);
         let mut seen = Seen { workers: self.workers.clone(), ..Seen::default() };
         let mut rules = None;
         if found.supervisor().is_some() {

@@ -7,6 +7,8 @@ use crate::superset::drawn::Cells;
 
 const DAY_MS: f64 = 86_400_000.0;
 const HOUR_MS: f64 = 3_600_000.0;
+/// Superset brings no more rows than its SQL_MAX_ROW, which is this unless it is set.
+const SQL_MAX_ROW: u64 = 100_000;
 /// A chart that will be full sooner is worth a note.
 const SOON_DAYS: f64 = 7.0;
 /// The same, for charts that do not grow with time: the part of the limit that is used.
@@ -28,7 +30,7 @@ pub(super) enum Outlook {
 /// The outlook of a chart whose query brings this now.
 pub(super) fn outlook(chart: &Chart, cells: Cells) -> Outlook {
     let limit = u64::from(chart.row_limit);
-    if cells.rows >= limit {
+    if cells.rows >= limit || (limit > SQL_MAX_ROW && cells.rows == SQL_MAX_ROW) {
         return Outlook::Cut;
     }
     let (Some(grain), true) = (chart.grain, chart.kind.is_over_time() && cells.pivoted > 0) else { return Outlook::Still };
@@ -51,7 +53,10 @@ pub(super) fn judge(chart: &Chart, cells: Cells) -> Verdict {
     let left_out = "beyond, Superset leaves out the smallest";
     match outlook(chart, cells) {
         Outlook::Cut => {
-            let message = format!("chart `{}` has reached its row_limit of {limit} rows: the smallest are left out", chart.title);
+            let message = format!(
+                "chart `{}` has {rows} rows, the most that its row_limit of {limit} or Superset's SQL_MAX_ROW allows: the smallest are left out",
+                chart.title
+            );
             Verdict::Failed(Error::new(Kind::Data, message).hint(way_out))
         }
         Outlook::DaysLeft(days) if days < SOON_DAYS => {

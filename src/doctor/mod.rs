@@ -36,12 +36,13 @@ const REQUEST: Duration = Duration::from_secs(8);
 /// How long a question to Kafka may take.
 const QUESTION: Duration = Duration::from_secs(5);
 
-/// Looks at everything, all areas at once; `tell` hears of each finding as it comes.
-pub async fn examine(config: &Config, mut tell: impl FnMut(&Finding) + Send) -> Report {
+/// Looks at everything, all areas at once; `adopt`: what others made under our names will be taken over; `tell` hears of each finding
+/// as it comes.
+pub async fn examine(config: &Config, adopt: bool, mut tell: impl FnMut(&Finding) + Send) -> Report {
     let begun = Instant::now();
     let config = Arc::new(hurried(config));
     let (sender, mut findings) = mpsc::unbounded_channel();
-    let desk = |area| Desk::new(Arc::clone(&config), area, begun + ENOUGH, sender.clone());
+    let desk = |area| Desk::new(Arc::clone(&config), adopt, area, begun + ENOUGH, sender.clone());
     let areas = [
         tokio::spawn(kafka::look(desk(Area::Kafka))),
         tokio::spawn(registry::look(desk(Area::Registry))),

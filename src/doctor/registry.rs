@@ -80,6 +80,10 @@ impl Look<'_> {
                 self.desk.note(what, "not there yet: `pipeline produce` registers it");
                 Some(source.schema_text.clone())
             }
+            Ok(None) if self.desk.config.aggregates.iter().any(|aggregate| aggregate.sink == source.topic) => {
+                self.desk.note(what, "not there yet: `pipeline aggregate` registers it");
+                None
+            }
             Ok(None) => {
                 let message = format!("schema registry at {}: there is no subject `{subject}`", self.desk.config.registry.url);
                 let hint = "whoever writes the topic registers it; is the address right, its path included?";
@@ -110,7 +114,12 @@ impl Look<'_> {
 
     /// Whether what we write can be registered.
     async fn fits(&self, subject: &str, schema: &str) {
-        let answer = self.desk.ask(self.registry.compatibility(subject, schema)).await;
+        let mut answer = self.desk.ask(self.registry.compatibility(subject, schema)).await;
+        if matches!(answer, Ok(Compatibility::Incompatible(_)))
+            && matches!(self.desk.ask(self.registry.has(subject, schema)).await, Ok(true))
+        {
+            answer = Ok(Compatibility::Compatible);
+        }
         let there = match &answer {
             // Some say of a subject that is not there that everything fits it.
             Ok(Compatibility::Compatible) => self.desk.ask(self.registry.latest(subject)).await.map(|found| found.is_some()),

@@ -77,7 +77,7 @@ impl Look<'_> {
             Ok((found, plan)) => {
                 let reached = self.way(&desired, &found).await;
                 self.objects(&desired, &found, &plan);
-                self.charts(&desired, &found, reached).await;
+                self.charts(&desired, &found, &plan, reached).await;
             }
             Err(error) => {
                 self.way(&desired, &[]).await;
@@ -116,7 +116,7 @@ impl Look<'_> {
     async fn found(&self, desired: &[Asset]) -> Result<(Vec<Option<Found>>, Plan)> {
         let mut survey = survey::survey(&self.session, &self.config.name, desired).await?;
         survey::strangers(&self.session, desired, &mut survey).await?;
-        let plan = survey.plan(desired, false);
+        let plan = survey.plan(desired, self.desk.adopt);
         Ok((survey.found, plan))
     }
 
@@ -171,7 +171,7 @@ impl Look<'_> {
     async fn not_asked(&self, name: &str, said: &str) -> Error {
         match superset::druid::ask(self.config).await {
             Ok(()) => Error::new(
-                Kind::Unreachable,
+                Kind::Differs,
                 format!("Superset cannot ask Druid over its connection `{name}`, although Druid answers this program: {said}"),
             )
             .hint("is another address or password stored in it? `pipeline superset-bootstrap` stores the pipeline file's"),
@@ -195,7 +195,7 @@ impl Look<'_> {
         }
     }
 
-    async fn charts(&self, desired: &[Asset], found: &[Option<Found>], reached: bool) {
+    async fn charts(&self, desired: &[Asset], found: &[Option<Found>], plan: &Plan, reached: bool) {
         let charts: Vec<(&Asset, u64)> = desired
             .iter()
             .zip(found)
@@ -207,6 +207,12 @@ impl Look<'_> {
         }
         if !reached {
             self.desk.skipped("charts", "because Superset cannot ask Druid");
+            return;
+        }
+        // What is stored is asked, and is judged by what the file says.
+        let is_changed = |step: &Step| step.kind != "dashboard" && !matches!(step.action, Action::Unchanged | Action::Remove);
+        if plan.steps.iter().any(is_changed) {
+            self.desk.skipped("charts", "because some of them are not as the pipeline file says");
             return;
         }
         let mut asked = JoinSet::new();

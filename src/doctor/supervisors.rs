@@ -52,7 +52,11 @@ pub(super) fn judge(desired: &Supervisor, action: &Action, seen: &Seen) -> Vec<V
             vec![Verdict::Failed(diff::foreign("supervisor", desired.id(), maker, changes))]
         }
         Action::Change(changes) if changes.iter().any(|change| change.setting == "suspended") => vec![suspended(desired)],
-        Action::Change(changes) => std::iter::once(drift(desired, changes)).chain(health(desired, seen)).collect(),
+        Action::Change(changes) => match drift(desired, changes) {
+            // How it fares says nothing of the one that there should be.
+            failed @ Verdict::Failed(_) => vec![failed],
+            drift => std::iter::once(drift).chain(health(desired, seen)).collect(),
+        },
         Action::Unchanged => health(desired, seen),
         Action::Create | Action::Remove => vec![Verdict::Note("not there yet: `pipeline druid-ingest` makes it".into())],
     }

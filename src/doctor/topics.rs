@@ -71,7 +71,7 @@ pub(super) fn missing(kafka: &str, topic: &str, role: Role<'_>) -> Verdict {
             let message = format!("Kafka at {kafka}: there is no topic {topic}");
             Verdict::Failed(
                 Error::new(Kind::Unreachable, message)
-                    .hint("is the topic's name right? who writes it makes it; with a [source.generate] `pipeline produce` does"),
+                    .hint("is the topic's name right? who writes it makes it; with a [source.generate] `pipeline produce` does, and `pipeline up` without --no-produce"),
             )
         }
         Role::Source(_) => Verdict::Note("not there yet: `pipeline produce` makes it".into()),

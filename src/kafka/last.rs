@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::consumer::is_passing;
 use super::{Context, Ends, client_config, explain};
 use crate::config;
 use crate::error::Result;
@@ -87,6 +88,8 @@ fn read_up_to(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(read.insert(partition)),
+            // Another broker may answer.
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_passing) => {}
             Some(Err(error)) => return Err(error),
             None => {}
         }

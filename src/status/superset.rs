@@ -1,7 +1,7 @@
 //! Asking Superset about the charts.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -9,8 +9,9 @@ use tokio::time::sleep;
 use super::facts::{Chart, Told};
 use super::{AGAIN, SERVER, in_time};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::superset::assets::{self, Asset};
+use crate::superset::failure::Trouble;
 use crate::superset::ids::Kind;
 use crate::superset::session::Session;
 
@@ -30,9 +31,12 @@ pub(super) async fn run(config: Arc<Config>, again: bool, tell: impl Fn(usize, T
         if !again {
             return;
         }
-        sleep(if session.is_some() { pause } else { AGAIN }).await;
+        sleep(if session.is_some() { pause } else { LOGIN }).await;
     }
 }
+
+/// The pause before the next login: who tries too often is locked out.
+const LOGIN: Duration = Duration::from_secs(10);
 
 /// Asks all charts at a time; the login, if it is of use again.
 async fn look(
@@ -62,7 +66,8 @@ async fn look(
     let mut heard = true;
     while let Some(done) = asked.join_next().await {
         let Ok((place, told)) = done else { continue };
-        heard &= told.is_ok();
+        // With another login it may be otherwise.
+        heard &= !told.as_ref().is_err_and(|error| matches!(error.kind, error::Kind::Refused | error::Kind::Unreachable));
         tell(place, told.unwrap_or_else(Told::Failed));
     }
     heard.then_some(session)
@@ -78,6 +83,7 @@ async fn ask(session: &Session, chart: &Asset, row_limit: u32) -> Result<Told<Ch
     };
     match session.drawn(found.id).await {
         Ok(drawn) => Ok(Told::Known(Chart { rows: drawn.rows, row_limit, newest: drawn.newest() })),
+        Err(Trouble::NoTable(_)) => Ok(Told::absent("no data yet: Druid has the table with its first row")),
         Err(trouble) => Err(trouble.error()),
     }
 }

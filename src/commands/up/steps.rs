@@ -46,7 +46,12 @@ enum Mark {
 impl Steps {
     /// A list of these, none of which has begun.
     pub fn new(names: &[&'static str]) -> Self {
-        note!("{}", style(format!("{:8}  from     to s", "")).dim().for_stderr());
+        let head = format!("{:8}  from     to s", "");
+        if screen::bars().is_hidden() {
+            note!("{head}")
+        } else {
+            note!("{}", style(head).dim().for_stderr())
+        }
         let place = |name: &&'static str| {
             let bar = screen::bars().add(ProgressBar::new_spinner());
             bar.set_style(look(&format!("  {:15}   {{prefix:.dim}}", "")));

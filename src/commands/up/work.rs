@@ -125,7 +125,12 @@ impl<'a> Work<'a> {
 
     async fn servers(&self, step: &Step<'_>) -> Result<((), String)> {
         let bar = step.bar();
-        let report = doctor::examine(self.config, |finding| bar.set_message(finding.what.clone())).await;
+        let mut config = self.config.clone();
+        if self.args.no_produce {
+            // Others write: what they need for it is theirs.
+            config.sources.iter_mut().for_each(|source| source.generate.clear());
+        }
+        let report = doctor::examine(&config, self.args.adopt, |finding| bar.set_message(finding.what.clone())).await;
         let failed = report.findings.iter().filter_map(|finding| match &finding.verdict {
             Verdict::Failed(error) => Some((&finding.what, error)),
             _ => None,
@@ -136,7 +141,11 @@ impl<'a> Work<'a> {
         }
         let notes = report.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Note(_))).count();
         let notes = if notes > 0 { format!(", worth knowing: {notes} (`pipeline doctor`)") } else { String::new() };
-        Ok(((), format!("looked at {} things, nothing is wrong{notes}", report.findings.len())))
+        let wrong = match failed.count() {
+            0 => "nothing is wrong".to_owned(),
+            some => format!("to be put right: {some}"),
+        };
+        Ok(((), format!("looked at {} things, {wrong}{notes}", report.findings.len())))
     }
 
     // ---- Topics, schemas, events
@@ -317,7 +326,11 @@ fn has_dashboard(config: &Config) -> bool {
 }
 
 /// Whoever makes events up may be asked for these.
-pub(super) fn check(args: &Up) -> Result<()> {
+pub(super) fn check(config: &Config, args: &Up) -> Result<()> {
+    if config.aggregates.is_empty() && config.datasources.is_empty() {
+        let message = "the pipeline file has no [[aggregate]] and no [[datasource]]: there is nothing to bring up";
+        return Err(Error::new(Kind::Config, message).hint("`pipeline init` proposes them for a topic"));
+    }
     produce::check(&super::super::line::live(args.rate))
 }
 
@@ -326,7 +339,7 @@ async fn history(step: &Step<'_>, producing: &[Producing]) -> String {
     let of_history = || producing.iter().filter_map(|one| Some((one, one.history?)));
     let all: u64 = of_history().map(|(_, history)| history.count).sum();
     if all == 0 {
-        return "none: there are events already".into();
+        return if producing.is_empty() { "none: no events are made up" } else { "none: there are events already" }.into();
     }
     loop {
         let (delivered, failed) =

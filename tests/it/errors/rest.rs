@@ -92,7 +92,9 @@ fn exception(call: &str, fault: Fault) -> Option<Told> {
     let [registry, superset] = ["registry", "Superset"].map(|system| call.starts_with(system));
     Some(match (call, status) {
         // There is none.
-        ("registry, latest" | "registry, by id" | "registry, delete" | "registry, compatibility", 404) => Nothing,
+        ("registry, latest" | "registry, by id" | "registry, delete" | "registry, compatibility" | "registry, has", 404) => {
+            Nothing
+        }
         // Not every registry has modes, nor tells them to everybody.
         ("registry, mode", 403 | 404) => Nothing,
         // Nor does Druid tell everybody its release.
@@ -169,6 +171,7 @@ fn of_the_registry() -> Vec<Call> {
             &[],
             asks!(|c| registry(&c)?.compatibility("S", "{}").await?),
         ),
+        call("registry, has", ("POST", "subjects/S"), &[], asks!(|c| registry(&c)?.has("S", "{}").await?)),
         call("registry, mode", ("GET", "mode"), &[], asks!(|c| registry(&c)?.mode().await?)),
         call("registry, delete", ("DELETE", "subjects/S"), &[], asks!(|c| registry(&c)?.delete("S").await?)),
     ]
