@@ -68,6 +68,8 @@ pub struct Tail {
     ends: Option<(DateTime<Utc>, BTreeMap<Place, i64>)>,
     /// The topics that wait.
     held: Vec<String>,
+    /// How far each partition was read at the last look.
+    seen: BTreeMap<Place, i64>,
 }
 
 impl Tail {
@@ -94,6 +96,7 @@ impl Tail {
             pause: LOOK,
             ends: None,
             held: Vec::new(),
+            seen: BTreeMap::new(),
         })
     }
 
@@ -119,6 +122,9 @@ impl Tail {
                 if position.is_some_and(|position| self.is_gone(topic, partition, position, found)) {
                     return Ok(Look::Gone);
                 }
+                if let Some(position) = position {
+                    self.seen.insert((topic, partition), position);
+                }
                 ends.insert((topic, partition), found.high);
             }
             for partition in self.partitions[topic]..found {
@@ -136,7 +142,9 @@ impl Tail {
     /// Whether all that was read of a partition was deleted at once, or the partition is another one.
     fn is_gone(&self, topic: usize, partition: i32, position: i64, found: Ends) -> bool {
         let begun = self.begun.get(&(topic, partition)).map_or(0, |begun| begun.low);
-        found.high < position || position > begun && found.low >= position
+        // What has come since the last look may be of after that.
+        let seen = self.seen.get(&(topic, partition)).copied().unwrap_or(begun);
+        found.high < position || seen > begun && found.low >= seen
     }
 
     /// A time at which the topics ended where they are read to by now, or before; `None`: they were not read so far.

@@ -146,6 +146,7 @@ enum Due {
 struct Forgotten {
     equal: u64,
     explained: u64,
+    differing: u64,
     left_out: u64,
 }
 
@@ -166,8 +167,12 @@ pub struct Proof {
     rows_ahead: usize,
     /// Cells of windows that are no longer kept.
     forgotten: Forgotten,
-    /// Windows before this are no longer kept, ms.
+    /// Of windows before this, equal cells are no longer kept, ms.
     kept_from: i64,
+    /// Windows before this were given up, ms.
+    given_up_until: i64,
+    /// Rows of cells that are no longer kept, since they had one.
+    second_rows: Vec<Difference>,
     /// Cells of windows before this are left out, ms.
     complete_from: i64,
     left_out: BTreeSet<Key>,
@@ -177,6 +182,8 @@ pub struct Proof {
     last_row: Option<i64>,
     /// By partition, the greatest offset that the aggregate has surely read.
     aggregated: BTreeMap<i32, i64>,
+    /// By partition, up to where it said to have read, and when, ms.
+    positions: BTreeMap<i32, (i64, i64)>,
 }
 
 impl Proof {
@@ -192,11 +199,14 @@ impl Proof {
             rows_ahead: 0,
             forgotten: Forgotten::default(),
             kept_from: i64::MIN,
+            given_up_until: i64::MIN,
+            second_rows: Vec::new(),
             complete_from: i64::MIN,
             left_out: BTreeSet::new(),
             letters_from: i64::MIN,
             last_row: None,
             aggregated: BTreeMap::new(),
+            positions: BTreeMap::new(),
         }
     }
 
@@ -236,7 +246,7 @@ impl Proof {
 
     /// The cell, to be judged anew; `None`: it is left out.
     fn change(&mut self, key: Key, now_ms: i64) -> Option<&mut Cell> {
-        if key.0 < self.kept_from {
+        if key.0 < self.kept_from && !self.cells.contains_key(&key) {
             return None;
         }
         if key.0 < self.complete_from {
@@ -270,6 +280,7 @@ impl Proof {
     /// A row of the sink.
     pub fn add_row(&mut self, row: Found, now_ms: i64) {
         let start_ms = row.start_ms;
+        self.note_second(&row);
         if let Some(cell) = self.change((start_ms, row.group), now_ms) {
             let is_ahead = cell.records.is_empty() && cell.base.is_none() && cell.rows.is_empty();
             cell.rows.push(row.values);
@@ -288,8 +299,26 @@ impl Proof {
         }
     }
 
+    /// A row of a cell that is no longer kept, since it was equal: it is one too many.
+    fn note_second(&mut self, row: &Found) {
+        let from = self.given_up_until.max(self.complete_from);
+        let key = (row.start_ms, row.group.clone());
+        if !(from..self.kept_from).contains(&row.start_ms) || self.cells.contains_key(&key) {
+            return;
+        }
+        if self.definition.late_deltas || self.is_shared {
+            self.forgotten.left_out += 1;
+            return;
+        }
+        self.forgotten.differing += 1;
+        if self.second_rows.len() < SHOWN {
+            self.second_rows.push(Difference { key, what: What::Twice, raw: None, aggregate: Some(row.values.clone()) });
+        }
+    }
+
     /// Judges every cell that something has come for. `level_ms`: all topics were read to where they ended at this time.
     pub fn judge(&mut self, rows: &Rows, level_ms: Option<i64>) -> Judged {
+        self.believe_positions(level_ms);
         self.note_progress();
         for key in std::mem::take(&mut self.changed) {
             let Some(cell) = self.cells.get(&key) else { continue };
@@ -309,9 +338,10 @@ impl Proof {
     }
 
     fn summary(&self, rows: &Rows) -> Judged {
-        let Forgotten { equal, explained, left_out } = self.forgotten;
+        let Forgotten { equal, explained, differing, left_out } = self.forgotten;
         let left_out = left_out + self.left_out.len() as u64;
-        let mut judged = Judged { equal, left_out, explained, ..Judged::default() };
+        let mut judged =
+            Judged { equal, differing, left_out, explained, differences: self.second_rows.clone(), ..Judged::default() };
         for (key, cell) in &self.cells {
             match cell.judgement {
                 Judgement::Nothing => {}
@@ -355,7 +385,9 @@ impl Proof {
     pub fn overdue(&self, rows: &Rows, closed_through: i64) -> (u64, Vec<Difference>) {
         let last_start = closed_through.saturating_sub(self.definition.window_ms);
         let closed = self.cells.iter().take_while(|(key, _)| key.0 <= last_start);
-        let lacking = closed.filter(|(_, cell)| cell.judgement == Judgement::Waiting && cell.rows.is_empty());
+        let leaves_no_trace = |cell: &Cell| cell.maybe_late.is_some_and(|written_ms| written_ms < self.traceless_before);
+        let lacking =
+            closed.filter(|(_, cell)| cell.judgement == Judgement::Waiting && cell.rows.is_empty() && !leaves_no_trace(cell));
         let (mut count, mut first) = (0, Vec::new());
         for (key, cell) in lacking.filter(|(key, cell)| matches!(self.due(rows, key, cell), Due::Row(_))) {
             count += 1;
@@ -382,10 +414,23 @@ impl Proof {
         }
     }
 
-    /// The aggregate has read this partition up to this offset, exclusively.
-    pub fn note_position(&mut self, partition: i32, position: i64) {
-        let known = self.aggregated.entry(partition).or_insert(i64::MIN);
-        *known = (position - 1).max(*known);
+    /// The aggregate had read this partition up to this offset, exclusively, at this time, ms. That is believed once all topics were
+    /// read to where they ended later: the letters that were committed with it are known by then.
+    pub fn note_position(&mut self, partition: i32, position: i64, asked_ms: i64) {
+        self.positions.entry(partition).or_insert((position, asked_ms));
+    }
+
+    fn believe_positions(&mut self, level_ms: Option<i64>) {
+        let Some(level_ms) = level_ms else { return };
+        let aggregated = &mut self.aggregated;
+        self.positions.retain(|partition, (position, asked_ms)| {
+            let is_known = level_ms > *asked_ms;
+            if is_known {
+                let known = aggregated.entry(*partition).or_insert(i64::MIN);
+                *known = (*position - 1).max(*known);
+            }
+            !is_known
+        });
     }
 
     fn is_aggregated(&self, cell: &Cell) -> bool {
@@ -472,7 +517,8 @@ impl Proof {
             self.forget_first();
         }
         if self.cells.len() > CELLS {
-            while self.cells.len() > CELLS / 4 * 3 && self.cells.keys().next().map(|key| key.0) < self.last_row {
+            self.forget_what_rests();
+            while self.cells.len() > CELLS / 4 * 5 && self.cells.keys().next().map(|key| key.0) < self.last_row {
                 self.forget_first();
             }
         }
@@ -482,23 +528,41 @@ impl Proof {
         }
     }
 
+    /// Forgets the oldest cells of which nothing more is to be said.
+    fn forget_what_rests(&mut self) {
+        let rests = |cell: &Cell| matches!(cell.judgement, Judgement::Equal | Judgement::Nothing | Judgement::LeftOut);
+        let old = self.cells.iter().take_while(|(key, _)| Some(key.0) < self.last_row);
+        let spare = self.cells.len() - CELLS / 4 * 3;
+        let keys: Vec<Key> = old.filter(|(_, cell)| rests(cell)).map(|(key, _)| key.clone()).take(spare).collect();
+        for key in keys {
+            self.kept_from = self.kept_from.max(key.0 + 1);
+            self.forget(&key);
+        }
+    }
+
     /// Forgets the first window with all its cells.
     fn forget_first(&mut self) {
-        let Some((first, _)) = self.cells.first_key_value().map(|(key, _)| key.clone()) else { return };
-        self.kept_from = first + 1;
-        while let Some(entry) = self.cells.first_entry().filter(|entry| entry.key().0 == first) {
-            let (key, cell) = entry.remove_entry();
-            self.changed.remove(&key);
-            self.records -= cell.records.len();
-            self.rows_ahead -= usize::from(cell.is_ahead());
-            match cell.judgement {
-                Judgement::Nothing => {}
-                Judgement::Equal => {
-                    self.forgotten.equal += 1;
-                    self.forgotten.explained += u64::from(cell.is_explained(self.letters_from));
-                }
-                _ => self.forgotten.left_out += 1,
+        let Some(first) = self.cells.first_key_value().map(|(key, _)| key.0) else { return };
+        self.kept_from = self.kept_from.max(first + 1);
+        self.given_up_until = self.given_up_until.max(first + 1);
+        let keys: Vec<Key> =
+            self.cells.range((first, Box::default())..(first + 1, Box::default())).map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.forget(key));
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let Some(cell) = self.cells.remove(key) else { return };
+        self.changed.remove(key);
+        self.records -= cell.records.len();
+        self.rows_ahead -= usize::from(cell.is_ahead());
+        match cell.judgement {
+            Judgement::Nothing => {}
+            Judgement::Equal => {
+                self.forgotten.equal += 1;
+                self.forgotten.explained += u64::from(cell.is_explained(self.letters_from));
             }
+            Judgement::Differs(_) => self.forgotten.differing += 1,
+            _ => self.forgotten.left_out += 1,
         }
     }
 }

@@ -273,9 +273,9 @@ impl Stream {
         Some(window_start(least - definition.lateness_ms + 1, definition.window_ms, definition.offset_ms))
     }
 
-    /// The aggregate has read this partition of the source up to this offset, exclusively.
-    pub fn note_position(&mut self, partition: i32, position: i64) {
-        self.proof.note_position(partition, position);
+    /// The aggregate had read this partition of the source up to this offset, exclusively, at this time, ms.
+    pub fn note_position(&mut self, partition: i32, position: i64, asked_ms: i64) {
+        self.proof.note_position(partition, position, asked_ms);
     }
 
     /// How many rows are missing of windows that are surely closed, and the first of them.

@@ -7,6 +7,8 @@ use crate::config::Function;
 pub struct Tally {
     count: u64,
     sum: f64,
+    /// The sum of the absolute values.
+    absolute: f64,
     min: Option<f64>,
     max: Option<f64>,
 }
@@ -14,7 +16,7 @@ pub struct Tally {
 impl Tally {
     /// Takes in a record with this value.
     pub fn add(&mut self, value: f64) {
-        self.merge(&Self { count: 1, sum: value, min: Some(value), max: Some(value) });
+        self.merge(&Self { count: 1, sum: value, absolute: value.abs(), min: Some(value), max: Some(value) });
     }
 
     /// Takes in the records of another one.
@@ -25,8 +27,18 @@ impl Tally {
         };
         self.count += other.count;
         self.sum += other.sum;
+        self.absolute += other.absolute;
         self.min = either(self.min, other.min, f64::min);
         self.max = either(self.max, other.max, f64::max);
+    }
+
+    /// How large the numbers were that were added up for a function's result: what rounding can make of them, goes by that.
+    pub fn magnitude(&self, function: Function) -> f64 {
+        match function {
+            Function::Sum => self.absolute,
+            Function::Avg if self.count > 0 => self.absolute / self.count as f64,
+            _ => 0.0,
+        }
     }
 
     /// What a function gives of the records; `None`: it needs one that is not null.

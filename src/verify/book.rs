@@ -124,7 +124,8 @@ impl Book {
         let entries = self.entries.iter().enumerate().filter(|(_, entry)| of(entry));
         let question = |(place, entry): (usize, &Entry)| {
             let table = entry.table.as_ref().ok()?;
-            let (sql, parameters) = sql::query(&entry.datasource, table.dimensions(), &table.asked, table.first_ms(now_ms)?);
+            let (sql, parameters) =
+                sql::query(&entry.datasource, table.dimensions(), &table.asked, (table.first_ms(now_ms)?, table.until_ms()));
             Some(Question { place, sql, parameters })
         };
         entries.filter_map(question).collect()
@@ -145,9 +146,16 @@ impl Book {
             (Ok(shown), Ok(table)) => {
                 entry.last = table.compare(&shown, now_ms, &mut entry.latencies);
                 (entry.trouble, entry.is_asked) = (None, true);
+                if entry.hop == Hop::Druid && entry.last.waiting + entry.last.differing == 0 {
+                    let datasource = entry.datasource.clone();
+                    self.note_cause(&datasource, None);
+                }
             }
             (Ok(_), Err(_)) => {}
-            (Err(error), _) => entry.trouble = Some(error),
+            (Err(error), table) => {
+                table.iter_mut().for_each(Table::pause);
+                entry.trouble = Some(error);
+            }
         }
     }
 
@@ -181,12 +189,12 @@ impl Book {
         pending.map(|(stream, _)| (stream.source.clone(), stream.sink.clone())).collect()
     }
 
-    /// The aggregate of this sink has read a partition of its source up to this offset, exclusively.
-    pub fn note_position(&mut self, sink: &str, partition: i32, position: i64) {
+    /// The aggregate of this sink had read a partition of its source up to this offset, exclusively, at this time, ms.
+    pub fn note_position(&mut self, sink: &str, partition: i32, position: i64, asked_ms: i64) {
         self.streams
             .iter_mut()
             .filter(|(stream, _)| stream.sink == sink)
-            .for_each(|(stream, _)| stream.note_position(partition, position));
+            .for_each(|(stream, _)| stream.note_position(partition, position, asked_ms));
     }
 
     /// How it all stands; `level_ms`: all topics were read to where they ended at this time.
@@ -384,7 +392,12 @@ impl Entry {
         let in_druid =
             self.by_druid.as_ref().map(|shown| shown.get(&one.key).and_then(|values| values.get(one.metric).copied().flatten()));
         let hop = match in_druid {
-            Some(value) if table.is_same(value, one.found) => Hop::Druid,
+            // Druid is asked a moment after the chart.
+            Some(value)
+                if table.is_same(&one.key, one.metric, value, one.found) || !table.has_been(&one.key, one.metric, value) =>
+            {
+                Hop::Druid
+            }
             _ => self.hop,
         };
         let place = if hop == Hop::Druid { format!("Druid's {}", self.datasource) } else { "the chart".to_owned() };

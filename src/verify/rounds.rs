@@ -371,11 +371,12 @@ impl Rounds {
                 Source::new(&kafka, &source, &group)?.committed(partitions)
             });
             let Ok(Ok(committed)) = asked.await else { continue };
+            let asked_ms = Utc::now().timestamp_millis();
             let positions = committed
                 .into_iter()
                 .filter_map(|(partition, found)| Some((partition, aggregate::committed_progress(&found?.1)?.0.position)));
             for (partition, position) in positions {
-                self.shared.book().iter_mut().for_each(|book| book.note_position(&sink, partition, position));
+                self.shared.book().iter_mut().for_each(|book| book.note_position(&sink, partition, position, asked_ms));
             }
         }
     }

@@ -6,9 +6,14 @@ use super::table::{Asked, Buckets, Key, Shown};
 use crate::config::TIME_COLUMN;
 use crate::proof::{MONDAY_MS, WEEK_MS};
 
-/// The query of a question about a datasource, for [`crate::druid::Druid::sql`], and its parameters; `from_ms`: rows before are of no
-/// interest.
-pub fn query(datasource: &str, dimensions: &[String], asked: &Asked, from_ms: i64) -> (String, Vec<Value>) {
+/// The query of a question about a datasource, for [`crate::druid::Druid::sql`], and its parameters; only rows of the time from
+/// `first_ms` until `until_ms`, exclusively, are of interest.
+pub fn query(
+    datasource: &str,
+    dimensions: &[String],
+    asked: &Asked,
+    (first_ms, until_ms): (i64, Option<i64>),
+) -> (String, Vec<Value>) {
     let time = name(TIME_COLUMN);
     let bucket = match asked.buckets {
         Buckets::One => "0".to_owned(),
@@ -22,11 +27,11 @@ pub fn query(datasource: &str, dimensions: &[String], asked: &Asked, from_ms: i6
         let column = metric.field.as_ref().map_or_else(|| "*".to_owned(), |field| name(field));
         format!("{}({column})", metric.function.sql())
     }));
-    let (since, parameters) = if from_ms == i64::MIN {
-        (String::new(), Vec::new())
-    } else {
-        (format!(" WHERE {time} >= MILLIS_TO_TIMESTAMP(?)"), vec![json!({ "type": "BIGINT", "value": from_ms })])
-    };
+    let first = (first_ms > i64::MIN).then_some((">=", first_ms));
+    let bounds: Vec<(&str, i64)> = first.into_iter().chain(until_ms.map(|until_ms| ("<", until_ms))).collect();
+    let conditions: Vec<String> = bounds.iter().map(|(is, _)| format!("{time} {is} MILLIS_TO_TIMESTAMP(?)")).collect();
+    let since = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let parameters = bounds.iter().map(|(_, time_ms)| json!({ "type": "BIGINT", "value": time_ms })).collect();
     (format!("SELECT {} FROM {}{since} GROUP BY {}", columns.join(", "), name(datasource), groups.join(", ")), parameters)
 }
 
@@ -60,6 +65,8 @@ pub fn shown(rows: &[Vec<Value>], dimensions: usize, is_joined: bool) -> Shown {
 pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        // 5.0 is 5.
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or(f64::NAN).to_string(),
         other => other.to_string(),
     }
 }
@@ -87,18 +94,18 @@ mod tests {
 
     #[test]
     fn names_are_quoted() {
-        let (sql, parameters) = query("x\"; DROP", &["store_id".into()], &asked(Buckets::Windows(60_000, 5_000)), 7);
-        insta::assert_snapshot!(sql, @r#"SELECT TIMESTAMP_TO_MILLIS(TIME_FLOOR("__time", 'PT60S', TIMESTAMP '1970-01-01 00:00:05.000')), "store_id", COUNT(*), SUM("a""b") FROM "x""; DROP" WHERE "__time" >= MILLIS_TO_TIMESTAMP(?) GROUP BY 1, 2"#);
-        assert_eq!(parameters, [json!({ "type": "BIGINT", "value": 7 })]);
+        let (sql, parameters) = query("x\"; DROP", &["store_id".into()], &asked(Buckets::Windows(60_000, 5_000)), (7, Some(9)));
+        insta::assert_snapshot!(sql, @r#"SELECT TIMESTAMP_TO_MILLIS(TIME_FLOOR("__time", 'PT60S', TIMESTAMP '1970-01-01 00:00:05.000')), "store_id", COUNT(*), SUM("a""b") FROM "x""; DROP" WHERE "__time" >= MILLIS_TO_TIMESTAMP(?) AND "__time" < MILLIS_TO_TIMESTAMP(?) GROUP BY 1, 2"#);
+        assert_eq!(parameters, [json!({ "type": "BIGINT", "value": 7 }), json!({ "type": "BIGINT", "value": 9 })]);
     }
 
     #[test]
     fn weeks_begin_on_a_monday_and_one_bucket_is_for_all_times() {
-        let (sql, _) = query("D", &[], &asked(Buckets::Grain(WEEK_MS)), i64::MIN);
+        let (sql, _) = query("D", &[], &asked(Buckets::Grain(WEEK_MS)), (i64::MIN, None));
         assert!(sql.contains("'PT604800S', TIMESTAMP '1970-01-05 00:00:00.000'") && !sql.contains("WHERE"), "{sql}");
-        let (sql, _) = query("D", &[], &asked(Buckets::One), i64::MIN);
+        let (sql, _) = query("D", &[], &asked(Buckets::One), (i64::MIN, None));
         assert!(sql.starts_with("SELECT 0, COUNT(*)") && sql.ends_with("GROUP BY 1"), "{sql}");
-        let (sql, _) = query("D", &[], &asked(Buckets::Windows(1_500, 0)), i64::MIN);
+        let (sql, _) = query("D", &[], &asked(Buckets::Windows(1_500, 0)), (i64::MIN, None));
         assert!(sql.contains("'PT1.500S'"), "{sql}");
     }
 

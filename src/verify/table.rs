@@ -15,8 +15,8 @@ use crate::proof::{Question, Record, SHOWN, Tally, bucket, floor};
 pub const PATIENCE_MS: i64 = 20_000;
 /// So many cells are kept; of those that are older, equal ones are only counted.
 const CELLS: usize = 200_000;
-/// So many changes are kept of all cells, but of each some; of one that changes faster nothing can be said until it rests.
-const CHANGES: (usize, usize) = (200_000, 500);
+/// So many changes are kept; of cells that change faster nothing can be said until they rest.
+const CHANGES: usize = 200_000;
 /// Numbers up to here are whole without loss.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
@@ -124,11 +124,13 @@ struct Cell {
     was_right: bool,
 }
 
-/// Since when an answer is wrong in the same way.
+/// Since when an answer is wrong, and came no nearer.
 #[derive(Debug, Clone, PartialEq)]
 struct Unsettled {
     since_ms: i64,
     found: Option<Values>,
+    /// How far it is from what it should be, the metrics added up.
+    gap: f64,
 }
 
 /// A cell that differs.
@@ -172,13 +174,17 @@ pub struct Table {
     pub asked: Asked,
     question: Question,
     functions: Vec<Function>,
-    /// By writer schema; the error says why its records count for nothing.
-    plans: HashMap<u32, Result<Plan, String>>,
+    /// By writer schema; the error says why its records count for nothing, and whether it is Avro all the same.
+    plans: HashMap<u32, Result<Plan, (String, bool)>>,
     /// Why the last record counted for nothing.
     pub unread: Option<String>,
     /// The greatest relative error of each metric: sums of floats depend on the order.
     tolerance: f64,
     cells: BTreeMap<Key, Cell>,
+    /// How many changes the cells keep.
+    changes: usize,
+    /// The oldest event time, ms.
+    oldest_ms: i64,
     /// Partitions of which a record was read.
     begun: BTreeSet<i32>,
     /// Buckets before this are left out, ms.
@@ -206,6 +212,8 @@ impl Table {
             unread: None,
             tolerance: 1e-9,
             cells: BTreeMap::new(),
+            changes: 0,
+            oldest_ms: i64::MAX,
             begun: BTreeSet::new(),
             complete_from: since_ms.unwrap_or(i64::MIN),
             left_out: BTreeSet::new(),
@@ -225,8 +233,10 @@ impl Table {
 
     /// Takes note of what the registry says of an id.
     pub fn learn(&mut self, id: u32, schema: Option<&str>) {
-        let schema = schema.ok_or_else(|| format!("the registry has no Avro schema {id}"));
-        let plan = schema.and_then(|schema| self.question.plan(schema));
+        let plan = match schema {
+            Some(schema) => self.question.plan(schema).map_err(|why| (why, true)),
+            None => Err((format!("the registry has no Avro schema {id}"), false)),
+        };
         if let Ok(plan) = &plan
             && plan.fields().iter().enumerate().any(|(place, _)| plan.kind(place) == FieldKind::Float)
         {
@@ -245,8 +255,12 @@ impl Table {
         let Some((id, datum)) = record.value.and_then(|value| wire::split(value).ok()) else { return };
         let plan = match self.plans.get(&id) {
             Some(Ok(plan)) => plan,
-            Some(Err(why)) => {
+            Some(Err((why, is_avro))) => {
                 self.unread = Some(why.clone());
+                if *is_avro {
+                    // Druid may make rows of such records.
+                    self.leave_out_before(i64::MAX);
+                }
                 return;
             }
             None => return,
@@ -260,9 +274,10 @@ impl Table {
         }
         let group = if self.asked.is_joined { vec![answer.group.join(", ")] } else { answer.group };
         let key = (start, group);
-        if start < self.kept_from {
+        if start < self.kept_from && !self.cells.contains_key(&key) {
             return;
         }
+        self.oldest_ms = self.oldest_ms.min(answer.time_ms);
         if self.is_left_out(start) {
             if self.left_out.len() < CELLS {
                 self.left_out.insert(key);
@@ -273,10 +288,11 @@ impl Table {
             self.give_up();
             return;
         }
-        let most = (CHANGES.0 / self.cells.len().max(1)).max(CHANGES.1);
         let cell = self.cells.entry(key).or_default();
         if self.is_live {
-            cell.remember(most, now_ms, record.time_ms, answer.time_ms);
+            let is_full = self.changes >= CHANGES;
+            self.changes += 1;
+            self.changes -= cell.remember(is_full, now_ms, record.time_ms, answer.time_ms);
             record.time_ms.into_iter().for_each(|written_ms| self.arrivals.add(written_ms - answer.time_ms));
         }
         cell.tallies.resize(self.functions.len(), Tally::default());
@@ -305,39 +321,50 @@ impl Table {
             if entry.key().0 >= self.complete_from && self.asked.buckets != Buckets::One {
                 break;
             }
-            self.left_out.insert(entry.remove_entry().0);
+            let (key, cell) = entry.remove_entry();
+            self.changes -= cell.changes.len();
+            self.left_out.insert(key);
         }
     }
 
-    /// From when on rows are of interest, ms; `None`: nothing can be compared, since the topic no longer has all records.
+    /// From when on rows are of interest, ms; `None`: nothing can be compared, since topic and table do not go back equally far.
     pub fn first_ms(&self, now_ms: i64) -> Option<i64> {
-        if self.asked.buckets == Buckets::One && self.complete_from > i64::MIN {
-            return None;
-        }
+        let kept_from = self.cells.first_key_value().map_or(self.kept_from, |(key, _)| key.0.min(self.kept_from));
+        self.begins_ms(now_ms).map(|first_ms| first_ms.max(kept_from))
+    }
+
+    /// The same, whatever is still kept.
+    fn begins_ms(&self, now_ms: i64) -> Option<i64> {
         // A bucket that begins before the range is in it in part only.
         let range = self.asked.range_ms.map_or(i64::MIN, |range| now_ms.saturating_sub(range).saturating_add(1_000));
         let retention = self.asked.retention_ms.map_or(i64::MIN, |retention| now_ms.saturating_sub(retention));
-        let from = self.complete_from.max(self.kept_from).max(range).max(retention);
+        if self.asked.buckets == Buckets::One {
+            return (self.complete_from == i64::MIN && self.oldest_ms >= retention).then_some(i64::MIN);
+        }
+        let from = self.complete_from.max(range).max(retention);
         let aligned = if from == i64::MIN { from } else { self.asked.buckets.start(from) };
-        let length = self.asked.buckets.length();
-        Some(if aligned < from { aligned.saturating_add(length) } else { aligned })
+        Some(if aligned < from { aligned.saturating_add(self.asked.buckets.length()) } else { aligned })
+    }
+
+    /// Up to when, exclusively, rows are of interest, ms: while the topic is read, as far as it was. `None`: they all are.
+    pub fn until_ms(&self) -> Option<i64> {
+        let last = self.cells.last_key_value().filter(|_| !self.is_live && self.asked.buckets != Buckets::One);
+        last.map(|(key, _)| key.0.saturating_add(self.asked.buckets.length()))
     }
 
     /// Compares an answer that was complete at `now_ms`.
     pub fn compare(&mut self, shown: &Shown, now_ms: i64, latencies: &mut Latencies) -> Compared {
-        let Some(first_ms) = self.first_ms(now_ms) else {
-            return Compared { left_out: self.left_out.len() as u64, ..Compared::default() };
+        let Some(first_ms) = self.begins_ms(now_ms) else {
+            return Compared { left_out: (self.left_out.len() + self.cells.len()) as u64, ..Compared::default() };
         };
+        self.outlive(first_ms);
+        let until_ms = self.until_ms().unwrap_or(i64::MAX);
         let mut compared = self.forgotten.clone();
         compared.left_out += self.left_out.len() as u64;
         let mut wrong: BTreeMap<Key, Option<Values>> = BTreeMap::new();
         let nothing = vec![None; self.functions.len()];
         for (key, cell) in &mut self.cells {
             compared.cells += 1;
-            if key.0 < first_ms && self.asked.buckets != Buckets::One {
-                compared.left_out += 1;
-                continue;
-            }
             let found = shown.get(key);
             let is_right = cell.is_right(&self.functions, found.unwrap_or(&nothing), self.tolerance, now_ms, latencies);
             cell.was_right |= is_right;
@@ -348,9 +375,10 @@ impl Table {
             } else {
                 wrong.insert(key.clone(), found.cloned());
             }
-            cell.forget_before(now_ms - PATIENCE_MS);
+            self.changes -= cell.forget_before(now_ms - PATIENCE_MS);
         }
-        let is_compared = |key: &Key| key.0 >= first_ms || self.asked.buckets == Buckets::One;
+        let from_ms = first_ms.max(self.kept_from);
+        let is_compared = |key: &Key| self.asked.buckets == Buckets::One || (from_ms..until_ms).contains(&key.0);
         for (key, found) in shown.iter().filter(|(key, _)| is_compared(key) && !self.cells.contains_key(*key)) {
             if found.iter().any(Option::is_some) {
                 wrong.insert(key.clone(), Some(found.clone()));
@@ -361,16 +389,34 @@ impl Table {
         compared
     }
 
+    /// What is out of the range by now never comes back.
+    fn outlive(&mut self, first_ms: i64) {
+        while self.asked.buckets != Buckets::One
+            && let Some(key) = self.cells.first_key_value().map(|(key, _)| key.clone()).filter(|key| key.0 < first_ms)
+        {
+            self.forgotten.left_out += 1;
+            self.unsettled.remove(&key);
+            self.drop_cell(&key);
+        }
+    }
+
+    /// There is no answer: what was wrong in the last one begins anew.
+    pub fn pause(&mut self) {
+        self.unsettled.clear();
+        self.progress = Progress::default();
+    }
+
     /// Which of the wrong answers have been so for long enough.
     fn settle(&mut self, wrong: BTreeMap<Key, Option<Values>>, now_ms: i64, compared: &mut Compared) {
         let before = std::mem::take(&mut self.unsettled);
         for (key, found) in wrong {
-            let known = before.get(&key).filter(|known| known.found == found);
-            let since_ms = known.map_or(now_ms, |known| known.since_ms);
-            self.unsettled.insert(key, Unsettled { since_ms, found });
+            let gap = self.gap(&key, found.as_ref());
+            let known = before.get(&key).filter(|known| gap >= known.gap);
+            let (since_ms, gap) = known.map_or((now_ms, gap), |known| (known.since_ms, known.gap));
+            self.unsettled.insert(key, Unsettled { since_ms, found, gap });
         }
         self.progress.note(self.unsettled.len() as u64, now_ms);
-        for (key, Unsettled { since_ms, found }) in &self.unsettled {
+        for (key, Unsettled { since_ms, found, .. }) in &self.unsettled {
             let cell = self.cells.get(key);
             if !self.progress.has_ended(*since_ms, now_ms) {
                 compared.waiting += 1;
@@ -380,17 +426,46 @@ impl Table {
             }
             compared.differing += 1;
             if compared.differences.len() < SHOWN {
-                compared.differences.push(self.difference(key, cell, found.as_ref()));
+                compared.differences.push(self.difference(key, found.as_ref()));
             }
         }
     }
 
+    /// What a cell should be.
+    fn expected(&self, key: &Key) -> Values {
+        let cell = self.cells.get(key);
+        cell.map_or_else(|| vec![None; self.functions.len()], |cell| results(&cell.tallies, &self.functions))
+    }
+
+    fn gap(&self, key: &Key, found: Option<&Values>) -> f64 {
+        let one = |(place, expected): (usize, Option<f64>)| match (
+            expected,
+            found.and_then(|found| found.get(place).copied().flatten()),
+        ) {
+            (Some(expected), Some(found)) => (expected - found).abs(),
+            (None, None) => 0.0,
+            _ => f64::INFINITY,
+        };
+        let gap: f64 = self.expected(key).into_iter().enumerate().map(one).sum();
+        if gap.is_nan() { f64::INFINITY } else { gap }
+    }
+
+    /// Whether a metric of a cell has this value, or had it lately.
+    pub fn has_been(&self, key: &Key, metric: usize, value: Option<f64>) -> bool {
+        let is = |tallies: &[Tally]| {
+            tallies.get(metric).zip(self.functions.get(metric)).is_some_and(|(tally, function)| {
+                is_same(tally.result(*function), value, self.tolerance, tally.magnitude(*function))
+            })
+        };
+        self.cells.get(key).is_none_or(|cell| is(&cell.tallies) || cell.changes.iter().any(|change| is(&change.before)))
+    }
+
     /// The first metric of a cell that differs.
-    fn difference(&self, key: &Key, cell: Option<&Cell>, found: Option<&Values>) -> Differs {
-        let expected = cell.map_or_else(|| vec![None; self.functions.len()], |cell| results(&cell.tallies, &self.functions));
+    fn difference(&self, key: &Key, found: Option<&Values>) -> Differs {
+        let expected = self.expected(key);
         let found = found.cloned().unwrap_or_else(|| vec![None; self.functions.len()]);
         let pairs = expected.iter().zip(&found);
-        let metric = pairs.clone().position(|(a, b)| !is_same(*a, *b, self.tolerance)).unwrap_or(0);
+        let metric = pairs.enumerate().position(|(place, (a, b))| !self.is_same(key, place, *a, *b)).unwrap_or(0);
         Differs {
             key: key.clone(),
             metric,
@@ -404,57 +479,65 @@ impl Table {
         self.cells.len() >= CELLS && self.asked.buckets != Buckets::One
     }
 
-    /// Bounds the memory: of the oldest buckets, as far as they are settled, only numbers are kept.
+    /// Bounds the memory: of the oldest cells that are right only the number is kept.
     fn bound(&mut self, now_ms: i64) {
         if !self.is_full() {
             return;
         }
-        while self.cells.len() > CELLS / 2
-            && let Some(first) = self.cells.first_key_value().map(|(key, _)| key.0)
+        // Rows without records may be of records still to be read, unless nothing comes any nearer.
+        let extra = self.unsettled.iter().find(|(key, _)| !self.cells.contains_key(*key));
+        let extra = extra.filter(|(_, unsettled)| !self.progress.has_ended(unsettled.since_ms, now_ms));
+        let until = extra.map_or(i64::MAX, |(key, _)| key.0);
+        let spare = self.cells.len() - CELLS / 2;
+        let oldest = self.cells.iter().take_while(|(key, _)| key.0 < until);
+        let right = oldest.filter(|(key, cell)| cell.was_right && !self.unsettled.contains_key(*key));
+        let keys: Vec<Key> = right.map(|(key, _)| key.clone()).take(spare).collect();
+        for key in keys {
+            self.forgotten.cells += 1;
+            self.forgotten.equal += 1;
+            self.drop_cell(&key);
+        }
+        self.bound_wrong(now_ms);
+    }
+
+    /// The same of those that are wrong and too many to keep.
+    fn bound_wrong(&mut self, now_ms: i64) {
+        while self.is_full()
+            && let Some((key, unsettled)) = self.unsettled.first_key_value().map(|(key, one)| (key.clone(), one.since_ms))
+            && self.progress.has_ended(unsettled, now_ms)
         {
-            let bucket = || self.cells.range((first, Vec::new())..(first.saturating_add(1), Vec::new()));
-            let is_settled = |(key, cell): (&Key, &Cell)| match self.unsettled.get(key) {
-                None => cell.was_right,
-                Some(unsettled) => self.progress.has_ended(unsettled.since_ms, now_ms),
-            };
-            if !bucket().all(is_settled) {
-                return;
-            }
-            let keys: Vec<Key> = bucket().map(|(key, _)| key.clone()).collect();
-            keys.iter().for_each(|key| self.forget(key));
-            self.kept_from = first.saturating_add(1);
+            self.unsettled.remove(&key);
+            self.forgotten.left_out += 1;
+            self.drop_cell(&key);
         }
     }
 
-    fn forget(&mut self, key: &Key) {
-        self.forgotten.cells += 1;
-        match self.unsettled.remove(key) {
-            None => self.forgotten.equal += 1,
-            Some(unsettled) => {
-                self.forgotten.differing += 1;
-                if self.forgotten.differences.len() < SHOWN {
-                    self.forgotten.differences.push(self.difference(key, self.cells.get(key), unsettled.found.as_ref()));
-                }
-            }
+    fn drop_cell(&mut self, key: &Key) {
+        if let Some(cell) = self.cells.remove(key) {
+            self.changes -= cell.changes.len();
         }
-        self.cells.remove(key);
+        self.kept_from = self.kept_from.max(key.0.saturating_add(1));
     }
 }
 
 impl Cell {
-    fn remember(&mut self, most: usize, read_ms: i64, written_ms: Option<i64>, event_ms: i64) {
-        if self.changes.len() >= most {
-            self.changes.pop_front();
+    /// Keeps a change, in place of an older one if that must be; returns how many it gave up for it.
+    fn remember(&mut self, is_full: bool, read_ms: i64, written_ms: Option<i64>, event_ms: i64) -> usize {
+        if is_full {
             self.blurred_until = read_ms + PATIENCE_MS;
+            if self.changes.pop_front().is_none() {
+                return 1;
+            }
         }
         let before = self.tallies.clone();
         self.changes.push_back(Change { before, read_ms, written_ms, event_ms, seen: false });
+        usize::from(is_full)
     }
 
-    fn forget_before(&mut self, time_ms: i64) {
-        while self.changes.front().is_some_and(|change| change.read_ms < time_ms) {
-            self.changes.pop_front();
-        }
+    /// Forgets older changes; returns how many.
+    fn forget_before(&mut self, time_ms: i64) -> usize {
+        let old = self.changes.iter().take_while(|change| change.read_ms < time_ms).count();
+        self.changes.drain(..old).count()
     }
 
     /// Whether this is what the cell comes to, or came to lately; what it shows is seen.
@@ -467,8 +550,11 @@ impl Cell {
         latencies: &mut Latencies,
     ) -> bool {
         let is = |tallies: &[Tally]| {
-            results(tallies, functions).iter().zip(found).all(|(expected, found)| is_same(*expected, *found, tolerance))
-                && (!tallies.is_empty() || found.iter().all(Option::is_none))
+            let pairs = tallies.iter().zip(functions).zip(found);
+            let same = |((tally, function), found): ((&Tally, &Function), &Option<f64>)| {
+                is_same(tally.result(*function), *found, tolerance, tally.magnitude(*function))
+            };
+            if tallies.is_empty() { found.iter().all(Option::is_none) } else { pairs.map(same).all(|same| same) }
         };
         let shows = if is(&self.tallies) {
             self.changes.len()
@@ -485,9 +571,10 @@ impl Cell {
 }
 
 impl Table {
-    /// Whether two values of a metric are the same.
-    pub fn is_same(&self, a: Option<f64>, b: Option<f64>) -> bool {
-        is_same(a, b, self.tolerance)
+    /// Whether two values of a cell's metric are the same.
+    pub fn is_same(&self, key: &Key, metric: usize, a: Option<f64>, b: Option<f64>) -> bool {
+        let tally = self.cells.get(key).and_then(|cell| cell.tallies.get(metric)).zip(self.functions.get(metric));
+        is_same(a, b, self.tolerance, tally.map_or(0.0, |(tally, function)| tally.magnitude(*function)))
     }
 }
 
@@ -496,15 +583,15 @@ fn results(tallies: &[Tally], functions: &[Function]) -> Values {
     tallies.iter().zip(functions).map(|(tally, function)| tally.result(*function)).collect()
 }
 
-/// Whether two numbers are the same: whole ones to the digit, others nearly.
-fn is_same(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
+/// Whether two numbers are the same: whole ones to the digit, others nearly, by the magnitude of what was added up.
+fn is_same(a: Option<f64>, b: Option<f64>, tolerance: f64, magnitude: f64) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => {
             let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < WHOLE;
             if is_whole(a) && is_whole(b) {
                 a.total_cmp(&b).is_eq() || a == 0.0 && b == 0.0
             } else {
-                (a - b).abs() <= tolerance * a.abs().max(b.abs()) || a.is_nan() && b.is_nan()
+                (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(magnitude) || a.is_nan() && b.is_nan()
             }
         }
         (a, b) => a.is_none() && b.is_none(),

@@ -261,6 +261,25 @@ fn memory_is_bounded_by_whole_windows() {
     assert!(case.proof.cells.len() <= CELLS);
     case.sale(0, 1);
     assert_eq!(case.judge(LATER), (CELLS as u64 + 10, 0, 0));
+    // A second row of a cell that is no longer kept.
+    case.row(0, 1);
+    let judged = case.proof.judge(&case.rows, Some(LATER));
+    assert_eq!((judged.differing, judged.differences[0].what), (1, What::Twice));
+}
+
+#[test]
+fn what_is_wrong_is_kept_however_many_cells_there_are() {
+    let mut case = Case::new(false, false);
+    let windows = i64::try_from(CELLS).unwrap() + 10;
+    for window in 0..windows {
+        case.sale(window, 1);
+        if window != 4 {
+            case.row(window, if window == 3 { 2 } else { 1 });
+        }
+    }
+    case.proof.judge(&case.rows, None);
+    assert!(case.proof.cells.len() <= CELLS);
+    assert_eq!(case.what(), [What::Wrong, What::Missing]);
 }
 
 #[test]
@@ -353,10 +372,12 @@ fn how_far_the_aggregate_has_read_settles_its_last_row() {
     case.row(1, 100);
     let judged = case.proof.judge(&case.rows, Some(LATER));
     assert_eq!((judged.waiting, judged.pending), (1, 1));
-    case.proof.note_position(0, 2);
+    case.proof.note_position(0, 2, 0);
     assert_eq!(case.judge(LATER), (0, 0, 1), "the second record is not read");
-    case.proof.note_position(0, 3);
-    assert_eq!(case.what(), [What::Wrong]);
+    case.proof.note_position(0, 3, LATER);
+    assert_eq!(case.judge(LATER), (0, 0, 1), "its letter may not be read");
+    let judged = case.proof.judge(&case.rows, Some(LATER + 1));
+    assert_eq!(judged.differences[0].what, What::Wrong);
 }
 
 /// A history of two partitions as the engine sees it: what each topic holds in the end.

@@ -139,7 +139,7 @@ fn an_answer_may_be_as_old_as_the_patience_lasts_and_no_older() {
 #[test]
 fn a_cell_that_changes_too_fast_is_waited_for() {
     let mut table = two_stores();
-    let most = CHANGES.0 as i32 / 2 + 10;
+    let most = CHANGES as i32 + 10;
     for number in 0..most {
         sell(&mut table, "ABC", 1, 60_000, 2_000 + i64::from(number) / 1_000);
     }
@@ -187,6 +187,61 @@ fn what_cannot_be_read_counts_for_nothing_and_is_told() {
 }
 
 #[test]
+fn what_is_wrong_differs_although_events_keep_coming() {
+    let mut table = sums(Buckets::One);
+    sell(&mut table, "ABC", 5, 60_000, 0);
+    table.go_live();
+    // The answer lacks the first sale, and goes on with the others.
+    let answer = |count: f64| shown(&[(0, "ABC", count, count)]);
+    for second in 1..=40 {
+        sell(&mut table, "ABC", 1, 60_000, second * 1_000);
+        let compared = table.compare(&answer(second as f64), second * 1_000 + 100, &mut Latencies::default());
+        assert_eq!((compared.equal, compared.differing == 1), (0, second > 20), "after {second} s");
+    }
+}
+
+#[test]
+fn what_is_out_of_the_range_makes_room() {
+    let mut table = sums(MINUTE);
+    table.asked.range_ms = Some(3_600_000);
+    for minute in 0..CELLS as i64 {
+        sell(&mut table, "ABC", 1, minute * 60_000, 0);
+    }
+    assert!(table.is_full());
+    let now_ms = CELLS as i64 * 60_000;
+    compare(&mut table, &Shown::new(), now_ms);
+    assert!(!table.is_full() && table.cells.len() <= 60);
+}
+
+#[test]
+fn what_druid_has_dropped_cannot_be_compared_over_all_times() {
+    let mut table = sums(Buckets::One);
+    table.asked.retention_ms = Some(3_600_000);
+    sell(&mut table, "ABC", 1, 0, 0);
+    assert_eq!(table.first_ms(3_600_000), Some(i64::MIN));
+    assert_eq!(table.first_ms(3_600_001), None);
+}
+
+#[test]
+fn records_of_which_druid_may_make_rows_are_not_taken_for_none() {
+    let mut table = two_stores();
+    table.learn(2, Some(r#"{"type":"record","name":"S","fields":[{"name":"sale_ts","type":"long"}]}"#));
+    table.take(&record(&[0, 0, 0, 0, 2, 0], 0, false), 0);
+    let compared = table.compare(&shown(&[(0, "", 1.0, 0.0)]), 1_000 + PATIENCE_MS, &mut Latencies::default());
+    assert_eq!((compared.equal, compared.differing, compared.waiting, compared.left_out), (0, 0, 0, 2));
+}
+
+#[test]
+fn while_the_topic_is_read_rows_beyond_are_not_too_many() {
+    let mut table = sums(MINUTE);
+    sell(&mut table, "ABC", 1, 0, 0);
+    let beyond = shown(&[(0, "ABC", 1.0, 1.0), (60_000, "ABC", 1.0, 1.0)]);
+    assert_eq!((table.until_ms(), compare(&mut table, &beyond, 0)), (Some(60_000), (1, 0, 0)));
+    table.go_live();
+    assert_eq!((table.until_ms(), compare(&mut table, &beyond, 0)), (None, (1, 0, 1)));
+}
+
+#[test]
 fn too_many_groups_without_a_time_axis_are_given_up() {
     let mut table = sums(Buckets::One);
     for group in 0..=CELLS {
@@ -209,6 +264,9 @@ fn of_more_cells_than_are_kept_the_settled_ones_are_counted() {
     assert_eq!(compare(&mut table, &right, 0), (all, 0, 0));
     assert!(!table.is_full() && table.first_ms(0) > Some(0));
     assert_eq!(compare(&mut table, &right, 1), (all, 0, 0));
+    // What is wrong is kept.
+    right.insert((CELLS as i64 * 60_000, vec!["ABC".into()]), vec![Some(2.0), Some(1.0)]);
+    assert_eq!(compare(&mut table, &right, 2), (all - 1, 0, 1));
 }
 
 #[test]
@@ -221,7 +279,8 @@ fn whole_numbers_are_compared_to_the_digit_and_others_nearly() {
         (1e300, 1e300 * (1.0 + 1e-12), true),
         (f64::NAN, f64::NAN, true),
     ] {
-        assert_eq!(is_same(Some(a), Some(b), 1e-9), same, "{a} {b}");
+        assert_eq!(is_same(Some(a), Some(b), 1e-9, 0.0), same, "{a} {b}");
     }
-    assert!(is_same(None, None, 0.0) && !is_same(None, Some(0.0), 1.0));
+    assert!(is_same(Some(0.0), Some(5.6e-17), 1e-9, 0.6), "amounts that cancel");
+    assert!(is_same(None, None, 0.0, 0.0) && !is_same(None, Some(0.0), 1.0, 0.0));
 }
