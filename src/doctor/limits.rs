@@ -53,10 +53,9 @@ pub(super) fn judge(chart: &Chart, cells: Cells) -> Verdict {
     let left_out = "beyond, Superset leaves out the smallest";
     match outlook(chart, cells) {
         Outlook::Cut => {
-            let message = format!(
-                "chart `{}` has {rows} rows, the most that its row_limit of {limit} or Superset's SQL_MAX_ROW allows: the smallest are left out",
-                chart.title
-            );
+            let which =
+                if rows < u64::from(limit) { "Superset's SQL_MAX_ROW".to_owned() } else { format!("its row_limit of {limit}") };
+            let message = format!("chart `{}` has reached {which} with {rows} rows: the smallest are left out", chart.title);
             Verdict::Failed(Error::new(Kind::Data, message).hint(way_out))
         }
         Outlook::DaysLeft(days) if days < SOON_DAYS => {

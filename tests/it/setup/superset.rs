@@ -180,7 +180,10 @@ fn setup_superset_every_kind_of_chart_has_its_data_and_drift_is_repaired() {
     assert_eq!(rows("Table").len(), 3);
     let stores = ["ABC", "DEF", "GHI"];
     assert_eq!(stores.iter().map(|store| sum(&rows("Bar"), store).as_i64().expect("a number")).sum::<i64>(), 1_800);
-    assert!(rows("Line").iter().all(|row| stores.iter().all(|store| row[store].is_number())), "means of three stores");
+    // The first and the last bucket may be of a second only, in which not every store sold something.
+    let line = rows("Line");
+    let whole = &line[1..line.len() - 1];
+    assert!(whole.iter().all(|row| stores.iter().all(|store| row[store].is_number())), "means of three stores: {line:?}");
     assert!(sum(&rows("Area"), "ABC").as_i64() > Some(0));
 
     // By hand: a title, the dashboard's state, a filter taken away, a chart put on it, a metric saved.
