@@ -550,11 +550,11 @@ impl Cell {
         latencies: &mut Latencies,
     ) -> bool {
         let is = |tallies: &[Tally]| {
-            let pairs = tallies.iter().zip(functions).zip(found);
+            let mut pairs = tallies.iter().zip(functions).zip(found);
             let same = |((tally, function), found): ((&Tally, &Function), &Option<f64>)| {
                 is_same(tally.result(*function), *found, tolerance, tally.magnitude(*function))
             };
-            if tallies.is_empty() { found.iter().all(Option::is_none) } else { pairs.map(same).all(|same| same) }
+            if tallies.is_empty() { found.iter().all(Option::is_none) } else { pairs.all(same) }
         };
         let shows = if is(&self.tallies) {
             self.changes.len()

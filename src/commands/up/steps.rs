@@ -48,9 +48,9 @@ impl Steps {
     pub fn new(names: &[&'static str]) -> Self {
         let head = format!("{:8}  from     to s", "");
         if screen::bars().is_hidden() {
-            note!("{head}")
+            note!("{head}");
         } else {
-            note!("{}", style(head).dim().for_stderr())
+            note!("{}", style(head).dim().for_stderr());
         }
         let place = |name: &&'static str| {
             let bar = screen::bars().add(ProgressBar::new_spinner());
