@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::freshness::{Latencies, Path};
 use super::plan::Item;
+use super::progress::Progress;
 use super::report::{Comparison, Difference, Freshness, Hop, Report, Verdict};
 use super::sql;
-use super::table::{Asked, Compared, Differs, Progress, Shown, Table};
+use super::table::{Asked, Compared, Differs, Shown, Table};
 use crate::error::Error;
 use crate::follow::Takes;
 use crate::proof::{Record, SHOWN, Stream, Told, What, schema_id};

@@ -10,12 +10,14 @@
 //! * Superset: each chart's data, by its own stored query, against its topic; where they differ, Druid is asked the same question,
 //!   which tells where it was lost.
 //!
-//! [`plan`] says what is compared, [`sql`] asks Druid, [`picture`] reads a chart, [`table`] compares.
+//! [`plan`] says what is compared, [`sql`] asks Druid, [`picture`] reads a chart, [`table`] compares, [`cell`] by [`cell`].
 
 mod book;
+mod cell;
 mod freshness;
 mod picture;
 mod plan;
+mod progress;
 mod report;
 mod rounds;
 mod sql;

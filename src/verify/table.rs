@@ -4,53 +4,24 @@
 //! [`PATIENCE_MS`]: each cell keeps its changes for so long. What is not right is *unsettled*; it differs once it has stayed as it is
 //! for that long, while the whole table came no nearer either, since Druid may be busy with a backlog.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::cell::{Cell, Values, is_same, results};
 use super::freshness::{Latencies, Path};
+use super::progress::{PATIENCE_MS, Progress};
 use crate::avro::{FieldKind, Plan, wire};
 use crate::config::{Function, Metric};
 use crate::proof::{Question, Record, SHOWN, Tally, bucket, floor};
 
-/// So long an answer may be behind the topic, ms.
-pub const PATIENCE_MS: i64 = 20_000;
 /// So many cells are kept; of those that are older, equal ones are only counted.
 const CELLS: usize = 200_000;
 /// So many changes are kept; of cells that change faster nothing can be said until they rest.
 const CHANGES: usize = 200_000;
-/// Numbers up to here are whole without loss.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// A cell: the start of its bucket, ms (0 where there is one for all times), and the value of each dimension.
 pub type Key = (i64, Vec<String>);
 /// What was answered: by cell, one value for each metric.
 pub type Shown = BTreeMap<Key, Values>;
-/// One value for each metric; `None`: null, or nothing.
-pub type Values = Vec<Option<f64>>;
-
-/// Whether there are ever fewer of what is not yet right.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Progress {
-    /// The fewest, and since when, ms.
-    fewest: Option<(u64, i64)>,
-}
-
-impl Progress {
-    /// There are so many now.
-    pub fn note(&mut self, count: u64, now_ms: i64) {
-        if count == 0 {
-            // What comes later is another matter.
-            self.fewest = None;
-        } else if self.fewest.is_none_or(|(fewest, _)| count < fewest) {
-            self.fewest = Some((count, now_ms));
-        }
-    }
-
-    /// Whether what has been wrong since then (ms) will stay so: it got no better, nor did the rest.
-    pub fn has_ended(self, since_ms: i64, now_ms: i64) -> bool {
-        let fewest_since = self.fewest.map_or(now_ms, |(_, since_ms)| since_ms);
-        now_ms - fewest_since.max(since_ms) >= PATIENCE_MS
-    }
-}
 
 /// How time is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,31 +68,6 @@ pub struct Asked {
     pub lateness_ms: i64,
     /// The answer has the values of all dimensions in one text, as Superset names its series.
     pub is_joined: bool,
-}
-
-/// A record that changed a cell.
-#[derive(Debug)]
-struct Change {
-    /// What the cell was before.
-    before: Vec<Tally>,
-    /// When it was read, ms.
-    read_ms: i64,
-    /// Its Kafka timestamp, ms.
-    written_ms: Option<i64>,
-    /// Its event time, ms.
-    event_ms: i64,
-    /// An answer showed it.
-    seen: bool,
-}
-
-#[derive(Debug, Default)]
-struct Cell {
-    tallies: Vec<Tally>,
-    changes: VecDeque<Change>,
-    /// Changes were dropped until this time, ms.
-    blurred_until: i64,
-    /// An answer was right, at some time.
-    was_right: bool,
 }
 
 /// Since when an answer is wrong, and came no nearer.
@@ -460,6 +406,12 @@ impl Table {
         self.cells.get(key).is_none_or(|cell| is(&cell.tallies) || cell.changes.iter().any(|change| is(&change.before)))
     }
 
+    /// Whether two values of a cell's metric are the same.
+    pub fn is_same(&self, key: &Key, metric: usize, a: Option<f64>, b: Option<f64>) -> bool {
+        let tally = self.cells.get(key).and_then(|cell| cell.tallies.get(metric)).zip(self.functions.get(metric));
+        is_same(a, b, self.tolerance, tally.map_or(0.0, |(tally, function)| tally.magnitude(*function)))
+    }
+
     /// The first metric of a cell that differs.
     fn difference(&self, key: &Key, found: Option<&Values>) -> Differs {
         let expected = self.expected(key);
@@ -517,84 +469,6 @@ impl Table {
             self.changes -= cell.changes.len();
         }
         self.kept_from = self.kept_from.max(key.0.saturating_add(1));
-    }
-}
-
-impl Cell {
-    /// Keeps a change, in place of an older one if that must be; returns how many it gave up for it.
-    fn remember(&mut self, is_full: bool, read_ms: i64, written_ms: Option<i64>, event_ms: i64) -> usize {
-        if is_full {
-            self.blurred_until = read_ms + PATIENCE_MS;
-            if self.changes.pop_front().is_none() {
-                return 1;
-            }
-        }
-        let before = self.tallies.clone();
-        self.changes.push_back(Change { before, read_ms, written_ms, event_ms, seen: false });
-        usize::from(is_full)
-    }
-
-    /// Forgets older changes; returns how many.
-    fn forget_before(&mut self, time_ms: i64) -> usize {
-        let old = self.changes.iter().take_while(|change| change.read_ms < time_ms).count();
-        self.changes.drain(..old).count()
-    }
-
-    /// Whether this is what the cell comes to, or came to lately; what it shows is seen.
-    fn is_right(
-        &mut self,
-        functions: &[Function],
-        found: &Values,
-        tolerance: f64,
-        now_ms: i64,
-        latencies: &mut Latencies,
-    ) -> bool {
-        let is = |tallies: &[Tally]| {
-            let mut pairs = tallies.iter().zip(functions).zip(found);
-            let same = |((tally, function), found): ((&Tally, &Function), &Option<f64>)| {
-                is_same(tally.result(*function), *found, tolerance, tally.magnitude(*function))
-            };
-            if tallies.is_empty() { found.iter().all(Option::is_none) } else { pairs.all(same) }
-        };
-        let shows = if is(&self.tallies) {
-            self.changes.len()
-        } else {
-            let Some(state) = self.changes.iter().rposition(|change| is(&change.before)) else { return false };
-            state
-        };
-        for change in self.changes.iter_mut().take(shows).filter(|change| !change.seen) {
-            change.seen = true;
-            latencies.add(now_ms, change.written_ms, change.event_ms);
-        }
-        true
-    }
-}
-
-impl Table {
-    /// Whether two values of a cell's metric are the same.
-    pub fn is_same(&self, key: &Key, metric: usize, a: Option<f64>, b: Option<f64>) -> bool {
-        let tally = self.cells.get(key).and_then(|cell| cell.tallies.get(metric)).zip(self.functions.get(metric));
-        is_same(a, b, self.tolerance, tally.map_or(0.0, |(tally, function)| tally.magnitude(*function)))
-    }
-}
-
-/// What each metric comes to.
-fn results(tallies: &[Tally], functions: &[Function]) -> Values {
-    tallies.iter().zip(functions).map(|(tally, function)| tally.result(*function)).collect()
-}
-
-/// Whether two numbers are the same: whole ones to the digit, others nearly, by the magnitude of what was added up.
-fn is_same(a: Option<f64>, b: Option<f64>, tolerance: f64, magnitude: f64) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => {
-            let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < WHOLE;
-            if is_whole(a) && is_whole(b) {
-                a.total_cmp(&b).is_eq() || a == 0.0 && b == 0.0
-            } else {
-                (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(magnitude) || a.is_nan() && b.is_nan()
-            }
-        }
-        (a, b) => a.is_none() && b.is_none(),
     }
 }
 
