@@ -13,7 +13,7 @@ mod stream;
 mod tally;
 
 pub use judge::{Judged, Key, What};
-pub use question::{Answer, MONDAY_MS, Question, WEEK_MS, bucket, floor};
+pub use question::{Answer, DAY_MS, MONDAY_MS, Question, WEEK_MS, bucket, floor};
 pub use stream::{Measure, Record, Stream, Told, schema_id};
 pub use tally::Tally;
 

@@ -7,7 +7,8 @@ use super::rows::to_float;
 use crate::avro::{FieldKind, Plan, Scalar, outline};
 use crate::config::{Chart, ChartKind, Datasource, Function, Metric, Rollup, column_name};
 
-const DAY_MS: i64 = 24 * 3_600_000;
+/// A day.
+pub const DAY_MS: i64 = 24 * 3_600_000;
 /// A week.
 pub const WEEK_MS: i64 = 7 * DAY_MS;
 /// The first Monday of 1970.

@@ -10,7 +10,7 @@ use self::tallies::{Limits, Tallies};
 use super::state::{self, Data, OverTime, Row, Series, Slice};
 use crate::avro::{Plan, wire};
 use crate::config::{Chart, ChartKind, Config, Datasource, Function};
-use crate::proof::{Question, Tally, bucket};
+use crate::proof::{DAY_MS, Question, Tally, bucket};
 
 /// So many buckets are kept, the latest.
 const BUCKETS: usize = 1_000;
@@ -27,8 +27,6 @@ const SLIDING_GROUPS: usize = 1_000;
 const PARTS: i64 = 100;
 /// A table shows so many rows, the greatest values.
 const ROWS: usize = 200;
-
-const DAY_MS: i64 = 24 * 3_600_000;
 
 /// What happens so long after it was written is not drawn, ms.
 const AHEAD_MS: i64 = DAY_MS;
