@@ -25,28 +25,12 @@ pub(super) unsafe fn topic_id(
     broker: Option<i32>,
     timeout: Duration,
 ) -> Result<String> {
-    let name = CString::new(topic)?;
-    let mut names = [name.as_ptr()];
-    // SAFETY: the client lives; the collection is destroyed here, once, after its last use. Each pointer is checked before it is
-    // used and borrows from the answer, and the id is copied before the answer goes.
+    // SAFETY: as the caller promises; the id borrows from the description, and is copied before that goes.
     unsafe {
-        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
-        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        let answer = ask(client, operation, broker, timeout, |options, queue| {
-            sys::rd_kafka_DescribeTopics(client, topics, options, queue);
-        });
-        sys::rd_kafka_TopicCollection_destroy(topics);
-        let answer = answer?;
-        let result =
-            NonNull::new(sys::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr()).cast_mut()).ok_or(NOT_UNDERSTOOD)?;
-        let mut count = 0;
-        let topics = sys::rd_kafka_DescribeTopics_result_topics(result.as_ptr(), &raw mut count);
-        if topics.is_null() || count == 0 {
-            return Err(NOT_UNDERSTOOD);
-        }
-        check(sys::rd_kafka_TopicDescription_error(*topics))?;
-        let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
-        text(if id.is_null() { std::ptr::null() } else { sys::rd_kafka_Uuid_base64str(id) })
+        described(client, topic, broker, timeout, false, |topic| {
+            let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+            text(if id.is_null() { std::ptr::null() } else { sys::rd_kafka_Uuid_base64str(id) })
+        })
     }
 }
 
@@ -60,17 +44,51 @@ pub(super) unsafe fn rights(
     broker: Option<i32>,
     timeout: Duration,
 ) -> Result<Option<BTreeSet<Right>>> {
+    // SAFETY: as the caller promises; the list of operations borrows from the description, and is read before that goes.
+    unsafe {
+        described(client, topic, broker, timeout, true, |topic| {
+            let mut count = 0;
+            let operations = sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
+            if operations.is_null() || count == 0 {
+                return Ok(None);
+            }
+            let operations = std::slice::from_raw_parts(operations, count);
+            let may = |wanted: sys::rd_kafka_AclOperation_t| {
+                operations.contains(&wanted) || operations.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ALL)
+            };
+            let read = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ).then_some(Right::Read);
+            let write = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE).then_some(Right::Write);
+            Ok(Some(read.into_iter().chain(write).collect()))
+        })
+    }
+}
+
+/// Asks for a topic's description, also for what this user may do with it if that is wanted, and has it read.
+///
+/// # Safety
+/// `client` must be a live librdkafka handle. What `read` is given is a live description, which ends with the call.
+unsafe fn described<T>(
+    client: *mut sys::rd_kafka_t,
+    topic: &str,
+    broker: Option<i32>,
+    timeout: Duration,
+    with_rights: bool,
+    read: impl FnOnce(*const sys::rd_kafka_TopicDescription_t) -> Result<T>,
+) -> Result<T> {
     let name = CString::new(topic)?;
     let mut names = [name.as_ptr()];
-    // SAFETY: as for the topic's id; the list of operations borrows from the answer, and is read before that goes.
+    // SAFETY: the client lives; the collection is destroyed here, once, after its last use. Each pointer is checked before it is
+    // used and borrows from the answer, which goes after `read` has returned.
     unsafe {
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
         let answer = ask(client, operation, broker, timeout, |options, queue| {
-            // What cannot be asked for is not told, which is found below.
-            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.cast_mut(), 1);
-            if !refused.is_null() {
-                sys::rd_kafka_error_destroy(refused);
+            if with_rights {
+                // What cannot be asked for is not told.
+                let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.cast_mut(), 1);
+                if !refused.is_null() {
+                    sys::rd_kafka_error_destroy(refused);
+                }
             }
             sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         });
@@ -84,18 +102,7 @@ pub(super) unsafe fn rights(
             return Err(NOT_UNDERSTOOD);
         }
         check(sys::rd_kafka_TopicDescription_error(*topics))?;
-        let mut count = 0;
-        let operations = sys::rd_kafka_TopicDescription_authorized_operations(*topics, &raw mut count);
-        if operations.is_null() || count == 0 {
-            return Ok(None);
-        }
-        let operations = std::slice::from_raw_parts(operations, count);
-        let may = |wanted: sys::rd_kafka_AclOperation_t| {
-            operations.contains(&wanted) || operations.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ALL)
-        };
-        let read = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ).then_some(Right::Read);
-        let write = may(sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE).then_some(Right::Write);
-        Ok(Some(read.into_iter().chain(write).collect()))
+        read(*topics)
     }
 }
 
