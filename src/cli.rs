@@ -10,7 +10,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::help::{
-    COMPLETIONS, CONFIG, DEMO, DOWN, DRUID_INGEST, EXAMPLES, INIT, REPLAY, RESTORE, STATUS, SUPERSET_BOOTSTRAP, UP, VERIFY,
+    AGGREGATE, COMPLETIONS, CONFIG, DEMO, DOWN, DRUID_INGEST, EXAMPLES, INIT, REPLAY, RESTORE, STATUS, SUPERSET_BOOTSTRAP, UP,
+    VERIFY,
 };
 use crate::aggregate::Start;
 use crate::config::{Instant, Millis};
@@ -362,9 +363,32 @@ pub struct Produce {
     pub partitions: Option<i32>,
 }
 
+/// What runs an aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Engine {
+    /// This process.
+    #[default]
+    Builtin,
+    /// A Flink cluster, which gets it as SQL.
+    Flink,
+}
+
 /// `pipeline aggregate`
 #[derive(Debug, Args)]
+#[command(after_long_help = AGGREGATE)]
 pub struct Aggregate {
+    /// What runs it: this process, or the Flink cluster that [flink] names, where it goes on without this process
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub engine: Engine,
+    /// With --engine flink: write the SQL to stdout, and do nothing else
+    #[arg(long)]
+    pub dry_run: bool,
+    /// With --engine flink: go on from this savepoint, which a stopped job left behind
+    #[arg(long, value_name = "PATH", conflicts_with = "start")]
+    pub savepoint: Option<String>,
+    /// With --engine flink: leave the job running once it runs, and end
+    #[arg(long)]
+    pub detach: bool,
     /// The aggregate to run, by its sink topic; needed if the file has several
     #[arg(long, value_name = "TOPIC")]
     pub sink: Option<String>,

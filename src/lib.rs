@@ -3,7 +3,7 @@
 //! The map of the code, from the outside in. An arrow goes from who calls to who is called, and never back:
 //!
 //! ```text
-//! main -> commands -> { metrics, view, verify, doctor, status } -> { follow -> proof -> aggregate, letters, druid, superset, embedded }
+//! main -> commands -> { metrics, view, verify, doctor, status } -> { follow -> proof -> aggregate, letters, druid, superset, flink, embedded }
 //!      -> { kafka, registry } -> { avro, http } -> engine
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! * [`embedded`]: a broker and a registry inside this process, for a demonstration and for tests.
 //! * [`druid`], [`superset`]: what should be there (pure) and the client that brings it about, over [`http`].
 //!   [`plan`]: what is to be done about each object, told setting by setting (pure); [`backup`]: what is replaced, kept in a file.
+//! * [`flink`]: the same aggregate as a job of a Flink cluster.
 //! * [`proof`]: what the topics say of the sink's rows and of the charts (pure); [`follow`]: reading them for that. [`view`]: the dashboard and its proof as a live page;
 //!   [`verify`]: the same proof through Druid and Superset. [`doctor`]: is everything there that is needed; [`status`]: how far is it.
 
@@ -32,6 +33,7 @@ pub mod embedded;
 pub mod engine;
 pub mod error;
 pub mod faults;
+pub mod flink;
 pub mod follow;
 pub mod http;
 pub mod kafka;

@@ -5,7 +5,7 @@
 use std::error::Error as _;
 use std::time::SystemTime;
 
-use reqwest::{Method, Request, RequestBuilder, Response};
+use reqwest::{Method, Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use schema_registry_converter::async_impl::schema_registry::{self as client, SrSettings};
 use schema_registry_converter::error::SRCError;
@@ -13,7 +13,7 @@ use schema_registry_converter::schema_registry_common::{RawError, RegisteredSche
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config::{self, Secret};
+use crate::config::{self, Credentials, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::http::{self, BODY_CAP, OTHER_RELEASE, Reply, Server, excerpt};
 
@@ -22,8 +22,6 @@ use crate::http::{self, BODY_CAP, OTHER_RELEASE, Reply, Server, excerpt};
 pub struct Registry {
     settings: SrSettings,
     server: Server,
-    username: Option<String>,
-    password: Option<Secret>,
 }
 
 /// A schema as the registry holds it.
@@ -71,13 +69,19 @@ impl Registry {
         let server = Server::new("schema registry", "registry", &config.url, &config.http)?;
         let mut settings = SrSettings::new_builder(config.url.trim_end_matches('/').to_owned());
         settings.with_middleware(Rules(server.clone()));
-        if let Some(username) = &config.username {
-            settings.set_basic_authorization(username, config.password.as_ref().map(Secret::expose));
+        match &config.http.credentials {
+            Some(Credentials::Basic(user, password)) => {
+                settings.set_basic_authorization(user, password.as_ref().map(Secret::expose));
+            }
+            Some(Credentials::Bearer(token)) => {
+                settings.set_token_authorization(token.expose());
+            }
+            None => {}
         }
         let settings = settings.build().map_err(|error| {
             Error::new(Kind::Failed, format!("cannot set up a client of the schema registry: {}", error.error))
         })?;
-        Ok(Self { settings, server, username: config.username.clone(), password: config.password.clone() })
+        Ok(Self { settings, server })
     }
 
     /// Registers a schema under a subject, or finds it there, and returns its id.
@@ -113,7 +117,7 @@ impl Registry {
 
     /// Deletes a subject's versions, softly: their ids go on being known. That there is none is no error.
     pub async fn delete(&self, subject: &str) -> Result<()> {
-        let reply = self.server.send(self.request(Method::DELETE, &http::path(&["subjects", subject], &[]))?).await?;
+        let reply = self.server.send(self.server.request(Method::DELETE, &http::path(&["subjects", subject], &[]))?).await?;
         let deleted = match reply.status {
             _ if is_absent(&reply) => Ok(()),
             // The versions.
@@ -125,14 +129,14 @@ impl Registry {
 
     /// The kinds of schemas that it takes, and what its clock says. Only a registry answers this, and only at the right path.
     pub async fn types(&self) -> Result<(Vec<String>, Option<SystemTime>)> {
-        let reply = self.server.send(self.request(Method::GET, "schemas/types")?).await?;
+        let reply = self.server.send(self.server.request(Method::GET, "schemas/types")?).await?;
         if reply.is_success() { Ok((reply.json()?, reply.date())) } else { Err(refusal(&reply)) }
     }
 
     /// Whether a schema may be registered under a subject, which is asked without doing it.
     pub async fn compatibility(&self, subject: &str, schema: &str) -> Result<Compatibility> {
         let path = http::path(&["compatibility", "subjects", subject, "versions", "latest"], &[("verbose", "true")]);
-        let reply = self.server.send(self.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
+        let reply = self.server.send(self.server.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
         let judged = match reply.status {
             _ if is_absent(&reply) => return Ok(Compatibility::NoSubject),
             200..=299 => reply.json::<Judged>(),
@@ -148,7 +152,7 @@ impl Registry {
     /// Whether a subject has this schema, in whatever version: then it can be registered again, whether it fits the newest or not.
     pub async fn has(&self, subject: &str, schema: &str) -> Result<bool> {
         let path = http::path(&["subjects", subject], &[]);
-        let reply = self.server.send(self.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
+        let reply = self.server.send(self.server.request(Method::POST, &path)?.json(&json!({ "schema": schema }))).await?;
         match reply.status {
             _ if is_absent(&reply) => Ok(false),
             200..=299 => reply.json::<Version>().map(|_| true),
@@ -158,20 +162,12 @@ impl Registry {
 
     /// Its mode, for example `READWRITE` or `READONLY`; `None` if it does not tell.
     pub async fn mode(&self) -> Result<Option<String>> {
-        let reply = self.server.send(self.request(Method::GET, "mode")?).await?;
+        let reply = self.server.send(self.server.request(Method::GET, "mode")?).await?;
         match reply.status {
             204 | 403..=405 => Ok(None),
             200..=299 => reply.json::<Mode>().map(|mode| Some(mode.mode)),
             _ => Err(refusal(&reply)),
         }
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
-        let request = self.server.request(method, path)?;
-        Ok(match &self.username {
-            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
-            None => request,
-        })
     }
 
     fn found(&self, asked: std::result::Result<RegisteredSchema, SRCError>) -> Result<Option<Registered>> {

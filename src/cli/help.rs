@@ -159,3 +159,7 @@ left unless it is named with --cause, since a late record would be late again; `
 is no record. A record whose window has been closed meanwhile becomes a letter again, of cause `late`.
 
 `pipeline aggregate --reset` reads the originals again by itself: do one or the other, not both.";
+
+pub const AGGREGATE: &str = "\
+On Flink (--engine flink) the job of the same name that runs there already is watched, not started twice. Ctrl-C stops the job with a
+savepoint and tells how to go on from it, there or here; --detach leaves it running.";

@@ -44,6 +44,10 @@ fn addresses(config: &Config) -> Result<()> {
         ("[druid] registry_url", config.druid.registry_url.as_ref()),
         ("[superset] url", Some(&config.superset.url)),
         ("[superset] druid_url", config.superset.druid_url.as_ref()),
+        ("[superset] public_url", config.superset.public_url.as_ref()),
+        ("[flink] url", Some(&config.flink.url)),
+        ("[flink] gateway_url", Some(&config.flink.gateway_url)),
+        ("[flink] registry_url", config.flink.registry_url.as_ref()),
     ];
     for (place, url) in urls {
         let Some(url) = url else { continue };

@@ -1,6 +1,6 @@
 //! Where each value comes from: flags win over the environment, which wins over the file, which wins over the defaults.
 //!
-//! Flags and environment reach the four connection tables only. They are laid over the file's tables as text before serde
+//! Flags and environment reach the connection tables only. They are laid over the file's tables as text before serde
 //! reads them, so a key is known, or unknown, by one rule wherever it was written.
 
 use std::path::Path;
@@ -10,7 +10,10 @@ use super::types::Config;
 use crate::error::{Error, Kind, Result};
 
 /// The tables that flags and environment can reach.
-const SECTIONS: [&str; 4] = ["kafka", "registry", "druid", "superset"];
+const SECTIONS: [&str; 5] = ["kafka", "registry", "druid", "superset", "flink"];
+
+/// The keys of these tables that are tables themselves, of properties with dotted names.
+const PROPERTIES: [&str; 3] = ["properties", "kafka_properties", "registry_properties"];
 
 /// Environment variables that begin like ours but are read elsewhere.
 const NOT_KEYS: [&str; 3] = ["PIPELINE_CONFIG", "PIPELINE_LOG", "PIPELINE_LOG_FORMAT"];
@@ -54,10 +57,13 @@ impl Override {
         }
         let lower = rest.to_lowercase();
         let path = match lower.split_once('_') {
-            Some(("kafka", key)) if key.starts_with("properties_") => {
-                format!("kafka.properties.{}", key["properties_".len()..].replace('_', "."))
+            Some((table, key)) => {
+                let property = |name: &'static str| Some((name, key.strip_prefix(name)?.strip_prefix('_')?));
+                match PROPERTIES.into_iter().find_map(property) {
+                    Some((name, property)) => format!("{table}.{name}.{}", property.replace('_', ".")),
+                    None => format!("{table}.{key}"),
+                }
             }
-            Some((table, key)) => format!("{table}.{key}"),
             None => lower,
         };
         Some(Self { origin: format!("environment variable {name}"), path, value: Secret::new(value) })
@@ -122,8 +128,8 @@ fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
     }
     let mut at = subtable(table, section, one)?;
     let mut key = key;
-    if let Some(property) = key.strip_prefix("properties.") {
-        at = subtable(at, "properties", one)?;
+    if let Some((name, property)) = key.split_once('.').filter(|(name, _)| PROPERTIES.contains(name)) {
+        at = subtable(at, name, one)?;
         key = property;
     }
     // `password` replaces `password_file`, and the other way round: else the file's would be beside what is given.

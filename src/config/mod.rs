@@ -8,6 +8,7 @@ mod secret;
 mod types;
 mod units;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use layers::{Override, env_name};
@@ -103,38 +104,59 @@ fn read(file: &Path, what: &str) -> Result<String> {
 }
 
 fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
-    let passwords = [
-        ("registry", &mut config.registry.password, &config.registry.password_file),
-        ("druid", &mut config.druid.password, &config.druid.password_file),
-        ("superset", &mut config.superset.password, &config.superset.password_file),
+    let Config { registry, druid, superset, flink, .. } = config;
+    let secrets = [
+        ("registry", "password", &mut registry.password, &registry.password_file),
+        ("registry", "token", &mut registry.token, &registry.token_file),
+        ("druid", "password", &mut druid.password, &druid.password_file),
+        ("druid", "token", &mut druid.token, &druid.token_file),
+        ("superset", "password", &mut superset.password, &superset.password_file),
+        ("superset", "token", &mut superset.token, &superset.token_file),
+        ("flink", "password", &mut flink.password, &flink.password_file),
+        ("flink", "token", &mut flink.token, &flink.token_file),
     ];
-    for (table, password, file) in passwords {
-        match (&password, file) {
+    for (table, key, secret, file) in secrets {
+        match (&secret, file) {
             (Some(_), Some(_)) => {
-                return Err(
-                    Error::new(Kind::Config, format!("[{table}] has both `password` and `password_file`")).hint("keep one")
-                );
+                return Err(Error::new(Kind::Config, format!("[{table}] has both `{key}` and `{key}_file`")).hint("keep one"));
             }
-            (None, Some(file)) => *password = Some(read_secret(&folder.join(file), &format!("[{table}] password_file"))?),
+            (None, Some(file)) => *secret = Some(read_secret(&folder.join(file), &format!("[{table}] {key}_file"))?),
             _ => {}
         }
     }
-    let properties = std::mem::take(&mut config.kafka.properties);
-    for (name, value) in properties {
+    registry.http.credentials = credentials(registry.username.as_ref(), registry.password.as_ref(), registry.token.as_ref());
+    druid.http.credentials = credentials(druid.username.as_ref(), druid.password.as_ref(), druid.token.as_ref());
+    // Superset is logged in to: a password is nothing that it takes with a request.
+    superset.http.credentials = credentials(None, None, superset.token.as_ref());
+    flink.http.credentials = credentials(flink.username.as_ref(), flink.password.as_ref(), flink.token.as_ref());
+    let properties = [
+        ("kafka.properties", &mut config.kafka.properties),
+        ("flink.kafka_properties", &mut flink.kafka_properties),
+        ("flink.registry_properties", &mut flink.registry_properties),
+    ];
+    properties.into_iter().try_for_each(|(table, properties)| resolve_properties(table, properties, folder))
+}
+
+/// A token, where there is one, stands for user and password.
+fn credentials(username: Option<&String>, password: Option<&Secret>, token: Option<&Secret>) -> Option<Credentials> {
+    let basic = || username.map(|username| Credentials::Basic(username.clone(), password.cloned()));
+    token.map(|token| Credentials::Bearer(token.clone())).or_else(basic)
+}
+
+fn resolve_properties(table: &str, properties: &mut BTreeMap<String, Property>, folder: &Path) -> Result<()> {
+    for (name, value) in std::mem::take(properties) {
         let (name, value) = match name.strip_suffix("_file") {
             Some(property) => {
                 let file = folder.join(value.0.expose());
-                (property.to_owned(), Property(read_secret(&file, &format!("[kafka.properties] {name}"))?))
+                (property.to_owned(), Property(read_secret(&file, &format!("[{table}] {name}"))?))
             }
             None => (name, value),
         };
         // In order, `x` comes before `x_file`.
-        if config.kafka.properties.contains_key(&name) {
-            return Err(
-                Error::new(Kind::Config, format!("[kafka.properties] has both `{name}` and `{name}_file`")).hint("keep one")
-            );
+        if properties.contains_key(&name) {
+            return Err(Error::new(Kind::Config, format!("[{table}] has both `{name}` and `{name}_file`")).hint("keep one"));
         }
-        config.kafka.properties.insert(name, value);
+        properties.insert(name, value);
     }
     Ok(())
 }
@@ -145,6 +167,7 @@ fn resolve_authorities(config: &mut Config, folder: &Path) -> Result<()> {
         ("registry", &mut config.registry.http, &mut config.registry.ca_file),
         ("druid", &mut config.druid.http, &mut config.druid.ca_file),
         ("superset", &mut config.superset.http, &mut config.superset.ca_file),
+        ("flink", &mut config.flink.http, &mut config.flink.ca_file),
     ];
     for (table, http, file) in files {
         let Some(file) = file else { continue };
@@ -167,9 +190,9 @@ fn read_secret(file: &Path, what: &str) -> Result<Secret> {
 }
 
 impl Config {
-    /// How long one request to the registry, Druid or Superset may take.
+    /// How long one request to the registry, Druid, Superset or Flink may take.
     pub fn set_timeout(&mut self, timeout: Millis) {
-        for http in [&mut self.registry.http, &mut self.druid.http, &mut self.superset.http] {
+        for http in [&mut self.registry.http, &mut self.druid.http, &mut self.superset.http, &mut self.flink.http] {
             http.timeout = timeout.to_std();
         }
     }
@@ -202,6 +225,22 @@ impl Config {
     /// The registry as Druid reaches it.
     pub fn registry_for_druid(&self) -> &str {
         self.druid.registry_url.as_deref().unwrap_or(&self.registry.url)
+    }
+
+    /// Kafka as Flink reaches it.
+    pub fn kafka_for_flink(&self) -> &str {
+        self.flink.kafka_bootstrap_servers.as_deref().unwrap_or(&self.kafka.bootstrap_servers)
+    }
+
+    /// The registry as Flink reaches it.
+    pub fn registry_for_flink(&self) -> &str {
+        self.flink.registry_url.as_deref().unwrap_or(&self.registry.url)
+    }
+
+    /// The dashboard's address, as people's browsers reach it.
+    pub fn page(&self) -> Option<String> {
+        let superset = self.superset.public_url.as_deref().unwrap_or(&self.superset.url).trim_end_matches('/');
+        self.dashboard.as_ref().map(|dashboard| format!("{superset}/superset/dashboard/{}/", dashboard.slug))
     }
 
     /// Druid's router as Superset reaches it.

@@ -73,8 +73,8 @@ pub(super) fn settings(config: &Config, file: &Path, text: &str, overrides: &[Ov
 
 /// The tables, in the order in which a pipeline file has them.
 fn sections(whole: &Value) -> Vec<(&str, &Value)> {
-    const ORDER: [&str; 10] =
-        ["name", "kafka", "registry", "druid", "superset", "source", "aggregate", "datasource", "chart", "dashboard"];
+    const ORDER: [&str; 11] =
+        ["name", "kafka", "registry", "druid", "superset", "flink", "source", "aggregate", "datasource", "chart", "dashboard"];
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
     let mut sections: Vec<_> = whole.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
     sections.sort_by_key(|(name, _)| place(name));

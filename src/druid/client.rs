@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::retention::{AUTHOR, Entry, Found, signature};
 use super::sample::Sampled;
 use super::spec::Supervisor;
 use super::status::{About, Envelope, Stats, Status, Task, Worker};
-use crate::config::{self, Secret, TIME_COLUMN};
+use crate::config::{self, TIME_COLUMN};
 use crate::error::Result;
 use crate::http::{ROWS_CAP, Reply, Server, path};
 
@@ -24,8 +24,8 @@ const POST_TIMEOUT: Duration = Duration::from_secs(180);
 #[derive(Debug, Clone)]
 pub struct Druid {
     server: Server,
+    /// For messages.
     username: Option<String>,
-    password: Option<Secret>,
 }
 
 #[derive(Serialize)]
@@ -144,11 +144,7 @@ const TABLE: &str =
 impl Druid {
     /// A client of the Druid that `[druid]` names. Opens no connection yet.
     pub fn new(druid: &config::Druid) -> Result<Self> {
-        Ok(Self {
-            server: Server::new("Druid", "druid", &druid.url, &druid.http)?,
-            username: druid.username.clone(),
-            password: druid.password.clone(),
-        })
+        Ok(Self { server: Server::new("Druid", "druid", &druid.url, &druid.http)?, username: druid.username.clone() })
     }
 
     /// What its router tells of itself; nothing if this user may not know.
@@ -202,7 +198,7 @@ impl Druid {
 
     /// The same of all supervisors there ever were, by id.
     pub async fn histories(&self) -> Result<BTreeMap<String, Vec<Value>>> {
-        let request = self.request(Method::GET, &path(&["druid", "indexer", "v1", "supervisor", "history"], &[]))?;
+        let request = self.server.request(Method::GET, &path(&["druid", "indexer", "v1", "supervisor", "history"], &[]))?;
         let reply = self.success(self.server.send_for(request, ROWS_CAP).await?)?;
         Ok(reply.json::<BTreeMap<String, Vec<Version>>>()?.into_iter().map(|(id, versions)| (id, specs(versions))).collect())
     }
@@ -211,14 +207,15 @@ impl Druid {
     /// is left alone. Sent once: whether it arrived although no answer came is for the caller to find out.
     pub async fn post_supervisor(&self, supervisor: &Value) -> Result<()> {
         let path = path(&["druid", "indexer", "v1", "supervisor"], &[("skipRestartIfUnmodified", "true")]);
-        let request = self.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT.max(self.server.timeout()));
+        let request = self.server.request(Method::POST, &path)?.json(supervisor).timeout(POST_TIMEOUT.max(self.server.timeout()));
         self.success(self.server.send(request).await?)?.json::<Posted>().map(drop)
     }
 
     /// `suspend`, `terminate` or `reset`s a supervisor; says whether it is there. To do so again changes nothing.
     pub async fn order(&self, id: &str, order: &str) -> Result<bool> {
         let path = path(&["druid", "indexer", "v1", "supervisor", id, order], &[]);
-        let reply = self.server.send(self.request(Method::POST, &path)?.timeout(POST_TIMEOUT.max(self.server.timeout()))).await?;
+        let reply =
+            self.server.send(self.server.request(Method::POST, &path)?.timeout(POST_TIMEOUT.max(self.server.timeout()))).await?;
         match reply.status {
             404 if words(&reply).starts_with("Cannot find any supervisor") => Ok(false),
             400 if words(&reply).contains("is already suspended") => Ok(true),
@@ -235,7 +232,7 @@ impl Druid {
         };
         let path = path(&["druid", "indexer", "v1", "sampler"], &[]);
         let patience = self.server.timeout() + Duration::from_millis(timeout_ms);
-        let reply = self.server.send(self.request(Method::POST, &path)?.json(&body).timeout(patience)).await?;
+        let reply = self.server.send(self.server.request(Method::POST, &path)?.json(&body).timeout(patience)).await?;
         match reply.status {
             400 => Ok(Sampled::Refused(words(&reply))),
             403..=405 | 500..=501 => Ok(Sampled::Unavailable(reply.status)),
@@ -316,7 +313,7 @@ impl Druid {
     pub async fn sql(&self, query: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>> {
         let context = json!({ "useCache": false });
         let body = json!({ "query": query, "parameters": parameters, "resultFormat": "array", "context": context });
-        let request = self.request(Method::POST, "druid/v2/sql")?.json(&body);
+        let request = self.server.request(Method::POST, "druid/v2/sql")?.json(&body);
         let reply = self.server.send_for(request, ROWS_CAP).await?;
         if reply.status == 400 {
             let said = words(&reply);
@@ -328,7 +325,7 @@ impl Druid {
     }
 
     async fn query<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
-        let reply = self.server.send(self.request(Method::POST, path)?.json(body)).await?;
+        let reply = self.server.send(self.server.request(Method::POST, path)?.json(body)).await?;
         self.success(reply)?.json()
     }
 
@@ -349,7 +346,7 @@ impl Druid {
     /// Marks all segments of a datasource as unused: queries no longer see its rows.
     pub async fn drop_datasource(&self, datasource: &str) -> Result<()> {
         let path = path(&["druid", "coordinator", "v1", "datasources", datasource], &[]);
-        self.success(self.server.send(self.request(Method::DELETE, &path)?).await?)?.json::<Dropped>().map(drop)
+        self.success(self.server.send(self.server.request(Method::DELETE, &path)?).await?)?.json::<Dropped>().map(drop)
     }
 
     /// A datasource's own rules, and who set them last.
@@ -372,21 +369,13 @@ impl Druid {
     pub async fn set_rules(&self, pipeline: Option<&str>, datasource: &str, rules: &[Value]) -> Result<()> {
         let path = path(&["druid", "coordinator", "v1", "rules", datasource], &[]);
         let signed = pipeline.map(|pipeline| [("X-Druid-Author", AUTHOR.to_owned()), ("X-Druid-Comment", signature(pipeline))]);
-        let request = self.request(Method::POST, &path)?.json(&rules);
+        let request = self.server.request(Method::POST, &path)?.json(&rules);
         let request = signed.into_iter().flatten().fold(request, |request, (name, value)| request.header(name, value));
         self.success(self.server.send(request).await?)?.empty()
     }
 
     async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Reply> {
-        self.server.send(self.request(Method::GET, &path(segments, query))?).await
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
-        let request = self.server.request(method, path)?;
-        Ok(match &self.username {
-            Some(username) => request.basic_auth(username, self.password.as_ref().map(Secret::expose)),
-            None => request,
-        })
+        self.server.send(self.server.request(Method::GET, &path(segments, query))?).await
     }
 
     fn success(&self, reply: Reply) -> Result<Reply> {
@@ -400,6 +389,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::config::{Credentials, Http, Secret};
     use crate::error::{Error, Kind};
 
     /// A server that answers once, whatever it is asked.
@@ -412,8 +402,9 @@ mod tests {
             let _ = stream.read(&mut [0; 4096]).unwrap();
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        let password = Some(Secret::new("canary"));
-        Druid::new(&config::Druid { url, username: Some("me".into()), password, ..config::Druid::default() }).unwrap()
+        let credentials = Some(Credentials::Basic("me".into(), Some(Secret::new("canary"))));
+        let http = Http { credentials, ..Http::default() };
+        Druid::new(&config::Druid { url, username: Some("me".into()), http, ..config::Druid::default() }).unwrap()
     }
 
     async fn refused(status: &str, body: &str) -> Error {

@@ -11,7 +11,7 @@ use reqwest::header::{ACCEPT, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
-use crate::config::Http;
+use crate::config::{Credentials, Http, Secret};
 use crate::error::{Error, Kind, Result};
 use cause::Cause;
 use retry::{Outcome, Retry};
@@ -37,6 +37,7 @@ pub struct Server {
     table: &'static str,
     base: Url,
     timeout: Duration,
+    credentials: Option<Credentials>,
     client: reqwest::Client,
 }
 
@@ -70,7 +71,7 @@ impl Server {
         }
         let client = client(&base, http)
             .map_err(|error| Error::new(Kind::Failed, format!("{name}: cannot set up an HTTP client: {error}")))?;
-        Ok(Self { name, table, base, timeout: http.timeout, client })
+        Ok(Self { name, table, base, timeout: http.timeout, credentials: http.credentials.clone(), client })
     }
 
     /// The address, with a slash at its end.
@@ -83,12 +84,17 @@ impl Server {
         self.timeout
     }
 
-    /// A request to `path`, which is relative to the server's address and may have a query.
+    /// A request to `path`, which is relative to the server's address and may have a query. It says who asks.
     pub fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder> {
         let url = self.base.join(path.trim_start_matches('/')).map_err(|error| {
             Error::new(Kind::Failed, format!("{}: `{path}` cannot be put behind {}: {error}", self.name, self.base))
         })?;
-        Ok(self.client.request(method, url).header(ACCEPT, "application/json"))
+        let request = self.client.request(method, url).header(ACCEPT, "application/json");
+        Ok(match &self.credentials {
+            Some(Credentials::Basic(user, password)) => request.basic_auth(user, password.as_ref().map(Secret::expose)),
+            Some(Credentials::Bearer(token)) => request.bearer_auth(token.expose()),
+            None => request,
+        })
     }
 
     /// Sends a request and reads the whole answer, whatever its status. Idempotent ones are repeated when that may help.

@@ -139,7 +139,7 @@ fn asking(config: &Config) -> Status {
         aggregates: config.aggregates.iter().map(|one| Hop::asking(&one.sink)).collect(),
         datasources: config.datasources.iter().map(|one| Hop::asking(&one.name)).collect(),
         charts: config.charts.iter().map(|one| Hop::asking(&one.title)).collect(),
-        dashboard: superset::page(config),
+        dashboard: config.page(),
     }
 }
 

@@ -15,12 +15,6 @@ use crate::superset::failure::Trouble;
 use crate::superset::ids::Kind;
 use crate::superset::session::Session;
 
-/// The dashboard's address.
-pub(super) fn page(config: &Config) -> Option<String> {
-    let slug = &config.dashboard.as_ref()?.slug;
-    Some(format!("{}/superset/dashboard/{slug}/", config.superset.url.trim_end_matches('/')))
-}
-
 /// Asks about the charts, once or again and again; `tell` hears of each by its place in the file.
 pub(super) async fn run(config: Arc<Config>, again: bool, tell: impl Fn(usize, Told<Chart>)) {
     let charts: Vec<Asset> = assets::bare(&config).into_iter().filter(|asset| asset.kind == Kind::Chart).collect();

@@ -76,7 +76,7 @@ pub async fn bootstrap(config: &Config, manner: Manner) -> Result<Outcome> {
     let mut survey = survey::survey(&session, &config.name, &desired).await?;
     survey::strangers(&session, &desired, &mut survey).await?;
     let mut plan = survey.plan(&desired, manner.adopt);
-    let page = config.dashboard.as_ref().map(|one| session.page(&format!("superset/dashboard/{}/", one.slug)));
+    let page = config.page();
     if manner.dry_run {
         return Ok(Outcome::new(plan, Vec::new(), page));
     }

@@ -1,4 +1,4 @@
-//! A login at Superset, kept valid: the one place that sends.
+//! A login at Superset, kept valid, or a token that was given: the one place that sends.
 
 use reqwest::header::REFERER;
 use reqwest::{Method, RequestBuilder};
@@ -11,12 +11,18 @@ use crate::config::{Secret, Superset};
 use crate::error::{self, Error, Result};
 use crate::http::{BODY_CAP, ROWS_CAP, Reply, Server};
 
-/// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
+/// A user of Superset's, by a login or a token of theirs.
 #[derive(Debug)]
 pub struct Session {
     server: Server,
-    /// The user's name.
+    /// The user's name; of a token, what the pipeline file calls its user.
     pub user: String,
+    login: Option<Login>,
+}
+
+/// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
+#[derive(Debug)]
+struct Login {
     password: Secret,
     token: Mutex<Secret>,
 }
@@ -32,17 +38,16 @@ struct Csrf {
 }
 
 impl Session {
-    /// Logs in.
+    /// Logs in, unless there is a token.
     pub async fn login(config: &Superset) -> Result<Self> {
-        let (user, password) = credentials(config)?;
         let server = Server::new("Superset", "superset", &config.url, &config.http)?;
+        if config.token.is_some() {
+            let user = config.username.clone().unwrap_or_else(|| "of [superset] token".into());
+            return Ok(Self { server, user, login: None });
+        }
+        let (user, password) = credentials(config)?;
         let token = Mutex::new(log_in(&server, user, password).await?);
-        Ok(Self { server, user: user.into(), password: password.clone(), token })
-    }
-
-    /// The address of a page.
-    pub fn page(&self, path: &str) -> String {
-        self.server.address().join(path).map_or_else(|_| path.into(), String::from)
+        Ok(Self { server, user: user.into(), login: Some(Login { password: password.clone(), token }) })
     }
 
     /// Asks, and gives whatever is answered.
@@ -83,25 +88,28 @@ impl Session {
         cap: usize,
         fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
-        let token = self.token.lock().await.clone();
-        let reply = self.once(method, path, &token, cap, &fill).await?;
+        // A token that was given is with every request of the server's.
+        let Some(login) = &self.login else { return self.once(method, path, None, cap, &fill).await };
+        let token = login.token.lock().await.clone();
+        let reply = self.once(method, path, Some(&token), cap, &fill).await?;
         if reply.status != 401 {
             return Ok(reply);
         }
-        let token = log_in(&self.server, &self.user, &self.password).await?;
-        *self.token.lock().await = token.clone();
-        self.once(method, path, &token, cap, &fill).await
+        let token = log_in(&self.server, &self.user, &login.password).await?;
+        *login.token.lock().await = token.clone();
+        self.once(method, path, Some(&token), cap, &fill).await
     }
 
     async fn once(
         &self,
         method: &Method,
         path: &str,
-        token: &Secret,
+        token: Option<&Secret>,
         cap: usize,
         fill: &impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
-        let request = self.server.request(method.clone(), path)?.bearer_auth(token.expose());
+        let request = self.server.request(method.clone(), path)?;
+        let request = if let Some(token) = token { request.bearer_auth(token.expose()) } else { request };
         self.server.send_for(fill(request)?, cap).await
     }
 
@@ -120,7 +128,7 @@ async fn log_in(server: &Server, user: &str, password: &Secret) -> Result<Secret
 
 /// Whether the pipeline file, or what is set beside it, says how to log in.
 pub fn has_credentials(config: &Superset) -> bool {
-    config.username.is_some() || config.password.is_some()
+    config.username.is_some() || config.password.is_some() || config.token.is_some()
 }
 
 fn credentials(config: &Superset) -> Result<(&str, &Secret)> {
@@ -145,6 +153,7 @@ mod tests {
     use axum::routing::{get, post};
 
     use super::*;
+    use crate::config::Credentials;
     use crate::superset::testing::sales;
 
     /// A server whose first token has expired; its address, and how often it was logged in at.
@@ -183,5 +192,17 @@ mod tests {
         session.get("api/v1/security/csrf_token/").await.unwrap();
         assert_eq!(logins.load(Ordering::SeqCst), 2);
         assert!(!format!("{session:?}").contains("token-1"));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_given_needs_no_login() {
+        let (address, logins) = forgetful().await;
+        let mut config = sales().superset;
+        (config.url, config.token) = (address, Some(Secret::new("token-given")));
+        config.http.credentials = Some(Credentials::Bearer(Secret::new("token-given")));
+        let session = Session::login(&config).await.unwrap();
+        let reply = session.write(Method::POST, "api/v1/assets/import/", Ok).await.unwrap();
+        assert_eq!((reply.status, logins.load(Ordering::SeqCst)), (200, 0));
+        assert!(!format!("{session:?}").contains("token-given"));
     }
 }

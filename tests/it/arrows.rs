@@ -21,7 +21,7 @@ const OVER_ALL: &[&str] = &[
 ];
 
 /// Each module of the crate, and the modules it may use (`config` and `error` are everybody's).
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("engine", &[]),
     ("avro", &[]),
     ("error", &[]),
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("letters", &["avro", "config", "error", "kafka"]),
     ("druid", &["avro", "backup", "config", "error", "http", "kafka", "plan", "registry"]),
     ("superset", &["avro", "backup", "config", "error", "http", "plan"]),
+    ("flink", &["aggregate", "avro", "config", "error", "http", "kafka", "registry"]),
     ("embedded", &["error", "kafka"]),
     ("metrics", &["aggregate", "config", "error", "verify"]),
     ("proof", &["aggregate", "avro", "config", "engine", "error", "letters"]),
@@ -58,6 +59,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "embedded",
             "engine",
             "error",
+            "flink",
             "http",
             "kafka",
             "letters",
