@@ -146,9 +146,14 @@ fn subtable<'a>(table: &'a mut toml::Table, name: &str, one: &Override) -> Resul
         .ok_or_else(|| Error::new(Kind::Config, format!("{}: `{name}` in the pipeline file is not a table", one.origin)))
 }
 
+/// Whether librdkafka takes this value for a path; "probe" tells it to look for the system's authorities.
+pub fn is_path(property: &str, value: &str) -> bool {
+    property.starts_with("ssl.") && property.ends_with(".location") && value != "probe"
+}
+
 /// Paths given from outside the file are relative to where the user stands, not to the file.
 fn absolute(key: &str, value: &str) -> String {
-    if !key.ends_with("_file") {
+    if !key.ends_with("_file") && !is_path(key, value) {
         return value.into();
     }
     std::path::absolute(value).map_or_else(|_| value.into(), |path| path.display().to_string())

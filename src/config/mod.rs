@@ -134,7 +134,14 @@ fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
         ("flink.kafka_properties", &mut flink.kafka_properties),
         ("flink.registry_properties", &mut flink.registry_properties),
     ];
-    properties.into_iter().try_for_each(|(table, properties)| resolve_properties(table, properties, folder))
+    properties.into_iter().try_for_each(|(table, properties)| resolve_properties(table, properties, folder))?;
+    for (name, Property(value)) in &mut config.kafka.properties {
+        if layers::is_path(name, value.expose()) {
+            let path = folder.join(value.expose());
+            *value = Secret::new(std::path::absolute(&path).unwrap_or(path).display().to_string());
+        }
+    }
+    Ok(())
 }
 
 /// A token, where there is one, stands for user and password.
@@ -307,6 +314,31 @@ mod tests {
         assert!(!format!("{config:?}").contains("canary"));
     }
 
+    #[test]
+    fn a_token_stands_for_user_and_password() {
+        let given = |name, value| Override::from_env(name, value).unwrap();
+        let [user, password] = ["PIPELINE_DRUID_USERNAME", "PIPELINE_DRUID_PASSWORD"].map(|name| given(name, "canary"));
+        let of = |overrides: &[Override]| connections(None, overrides).unwrap().druid.http.credentials;
+        assert!(matches!(of(&[user.clone(), password.clone()]), Some(Credentials::Basic(user, Some(_))) if user == "canary"));
+        let token = given("PIPELINE_DRUID_TOKEN", "canary");
+        let credentials = of(&[user, password, token]);
+        assert!(matches!(&credentials, Some(Credentials::Bearer(token)) if token.expose() == "canary"));
+        assert!(!format!("{credentials:?}").contains("canary"));
+    }
+
+    #[test]
+    fn what_others_are_handed_comes_from_outside_too() {
+        let given = |name, value| Override::from_env(name, value).unwrap();
+        let overrides = [
+            given("PIPELINE_FLINK_KAFKA_PROPERTIES_SASL_JAAS_CONFIG", "canary"),
+            given("PIPELINE_DRUID_KAFKA_PROPERTIES_SECURITY_PROTOCOL", "SSL"),
+        ];
+        let config = connections(None, &overrides).unwrap();
+        assert_eq!(config.flink.kafka_properties["sasl.jaas.config"].0.expose(), "canary");
+        assert_eq!(config.druid.kafka_properties["security.protocol"], Handed::Text("SSL".into()));
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
     /// A certificate in PEM form.
     fn certificate() -> Vec<u8> {
         use openssl::{asn1::Asn1Time, ec, hash::MessageDigest, nid::Nid, pkey::PKey, x509::X509};
@@ -329,6 +361,22 @@ mod tests {
         let config = connections(Some(&folder.join("p.toml")), &[]).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!((config.druid.ca_file, config.druid.http.authorities.len()), (Some(folder.join("ca.pem")), 1));
+    }
+
+    #[test]
+    fn librdkafkas_paths_are_relative_to_the_file() {
+        let folder = std::env::temp_dir().join(format!("pipeline-paths-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = "name = \"x\"\n[kafka.properties]\n\"ssl.ca.location\" = \"ca.pem\"\n\"ssl.key.location\" = \"/k\"\n";
+        std::fs::write(folder.join("p.toml"), text).unwrap();
+        let here = Override::from_property("ssl.certificate.location=c").unwrap();
+        let config = connections(Some(&folder.join("p.toml")), &[here]).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let of = |name: &str| PathBuf::from(config.kafka.properties[name].0.expose());
+        assert_eq!(of("ssl.ca.location"), folder.join("ca.pem"));
+        assert_eq!(of("ssl.key.location"), Path::new("/k"));
+        assert_eq!(of("ssl.certificate.location"), std::env::current_dir().unwrap().join("c"));
+        assert!(!layers::is_path("ssl.ca.location", "probe"));
     }
 
     #[test]
