@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::bound::{AHEAD, CELLS, RECORDS};
 use super::*;
 use crate::aggregate::Layout;
 use crate::config;
