@@ -269,11 +269,21 @@ fn judge(step: &Step) -> Option<Verdict> {
             failed(Kind::Differs, message, BOOTSTRAP)
         }
         Action::Remove => Some(Verdict::Note("no longer in the pipeline file: `pipeline superset-bootstrap` removes it".into())),
-        Action::NotOurs { maker, .. } => failed(
-            Kind::Failed,
-            format!("Superset has a {kind} of the name of `{name}` that this pipeline file did not make ({maker})"),
-            "rename or delete that one in Superset, give ours another name, or take it over: `pipeline superset-bootstrap --adopt`",
-        ),
+        Action::NotOurs { maker, .. } => {
+            let what = format!("Superset has a {kind} of the name of `{name}` that this pipeline file did not make ({maker})");
+            match &step.effect {
+                Some(why_not) => failed(
+                    Kind::Failed,
+                    format!("{what}; {why_not}"),
+                    "rename or delete that one in Superset, or give ours another name",
+                ),
+                None => failed(
+                    Kind::Failed,
+                    what,
+                    "rename or delete that one in Superset, give ours another name, or take it over: `pipeline superset-bootstrap --adopt`",
+                ),
+            }
+        }
     }
 }
 
@@ -302,6 +312,11 @@ mod tests {
         assert!(matches!(judged(Action::Remove), Some(Verdict::Note(_))));
         assert!(judged(Action::Unchanged).is_none());
         let foreign = Action::NotOurs { maker: "number 7".into(), changes: Vec::new() };
-        assert!(matches!(judged(foreign), Some(Verdict::Failed(error)) if error.hint.as_ref().unwrap().contains("--adopt")));
+        assert!(
+            matches!(judged(foreign.clone()), Some(Verdict::Failed(error)) if error.hint.as_ref().unwrap().contains("--adopt"))
+        );
+        let step = Step { kind: "dataset", name: "Sales".into(), action: foreign, effect: Some("it cannot".into()) };
+        let Some(Verdict::Failed(error)) = judge(&step) else { panic!("it is in the way") };
+        assert!(error.message.ends_with("; it cannot") && !error.hint.unwrap().contains("--adopt"));
     }
 }

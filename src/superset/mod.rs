@@ -188,11 +188,16 @@ fn refuse_strangers(desired: &[Asset], plan: &Plan) -> Result<()> {
             Kind::Chart | Kind::Dashboard => ("slug", "give the [dashboard] another `slug`"),
         };
         let taken = asset.settings["slug"].as_str().unwrap_or(&asset.name);
-        return Err(Error::new(
-            error::Kind::Failed,
-            format!("Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({maker})", asset.kind),
-        )
-        .hint(format!("{way_out}, rename or delete that one in Superset, or take it over with --adopt; nothing was changed")));
+        let what =
+            format!("Superset has a {} with the {setting} `{taken}` that this pipeline file did not make ({maker})", asset.kind);
+        let error = match &step.effect {
+            Some(why_not) => Error::new(error::Kind::Failed, format!("{what}; {why_not}"))
+                .hint(format!("{way_out}, or rename or delete that one in Superset; nothing was changed")),
+            None => Error::new(error::Kind::Failed, what).hint(format!(
+                "{way_out}, rename or delete that one in Superset, or take it over with --adopt; nothing was changed"
+            )),
+        };
+        return Err(error);
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::http::one_line;
 use crate::plan::{Action, Change, Plan, Step};
 
+/// Why somebody else's dataset cannot be taken over: an import does not move it.
+const OF_ANOTHER_CONNECTION: &str = "it is of another database connection, so it cannot be taken over";
+
 /// What there is.
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -249,6 +252,7 @@ fn step(asset: &Asset, found: Option<&Found>, stranger: Option<&Stranger>, adopt
                 Action::Change(changes)
             } else {
                 let (id, uuid) = (stranger.found.id, stranger.uuid);
+                effect = (!stranger.adoptable).then(|| OF_ANOTHER_CONNECTION.into());
                 Action::NotOurs { maker: format!("number {id}, uuid {uuid}"), changes }
             }
         }
