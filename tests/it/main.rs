@@ -7,12 +7,15 @@
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
 //! * [`line`], [`setup`] and [`proof`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup proof`
+//! * [`docker`] reads the files of `docker/`; what it says of the compose file needs Go, or PyPI's, and is ignored otherwise:
+//!   `cargo test --release --test it -- --ignored docker::`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
 mod completions;
 mod config;
 mod demo;
+mod docker;
 mod embedded;
 mod errors;
 mod flink;

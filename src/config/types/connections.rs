@@ -290,7 +290,7 @@ impl Default for Flink {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:18081".into(),
-            gateway_url: "http://127.0.0.1:18083".into(),
+            gateway_url: "http://127.0.0.1:18084".into(),
             username: None,
             password: None,
             password_file: None,
