@@ -127,7 +127,7 @@ fn what_java_takes_fits_under_the_limit() {
 fn flink_property(service: &Service, name: &str) -> String {
     let properties = service.variable("FLINK_PROPERTIES").expect("Flink's properties");
     let mut pairs = properties.lines().filter_map(|line| line.split_once(": "));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).unwrap_or_else(|| panic!("{name}"))
+    pairs.find(|(key, _)| *key == name).unwrap_or_else(|| panic!("{name}")).1.to_owned()
 }
 
 #[test]
