@@ -5,8 +5,9 @@
 //! cargo test --release --features faults --test faults -- --seed 1
 //! ```
 //!
-//! The command starts a broker and a registry of its own (`tests/stack`), on free ports, and stops them at its end. Everything is
-//! drawn by the seed: topics, records, faults, moments. What a fault hits at its moment is not: the machine decides that.
+//! The command starts brokers and registries of its own (`tests/stack`), on free ports, and stops them at its end: one of each for
+//! instances that are alone, one for those that share a topic, which run beside them. Everything is drawn by the seed: topics,
+//! records, faults, moments. What a fault hits at its moment is not: the machine decides that.
 //!
 //! * [`deck`]: which fault strikes in which case. [`cases`]: how each strikes. [`proxy`]: what stands between program and broker.
 //! * [`source`]: what flows in. [`group`]: nine cases share a topic; after them a run without faults goes to its end.
@@ -32,6 +33,8 @@ mod stack;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
@@ -62,24 +65,44 @@ struct Arguments {
     only: Option<String>,
 }
 
+/// Cases one after the other, with servers of their own. Two lanes run beside each other, since most of a case is waiting.
+struct Lane {
+    stack: Stack,
+    proxy: Proxy,
+}
+
+impl Lane {
+    fn open(folder: &Path, fresh: bool) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let proxy = Proxy::start();
+        let stack = Stack::up(folder, proxy.port, fresh);
+        proxy.lead_to(&stack.proxied);
+        Self { stack, proxy }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
-    std::fs::create_dir_all(&folder).expect("a folder");
     let begin = Instant::now();
-    let proxy = Proxy::start();
-    let stack = Stack::up(&folder, proxy.port, arguments.from == 1);
-    proxy.lead_to(&stack.proxied);
-    stop_on_signal(&stack);
-    let mut report = Report::open(&folder, arguments.seed, arguments.from);
-    campaign(&arguments, &stack, &proxy, &mut report);
-    for (name, found) in controls::run(&stack, arguments.seed) {
-        report.add(Entry::Control { name: name.into(), found });
-    }
+    let [alone, shared] = ["alone", "shared"].map(|name| Lane::open(&folder.join(name), arguments.from == 1));
+    stop_on_signal([alone.stack.stopper(), shared.stack.stopper()]);
+    let report = Mutex::new(Report::open(&folder, arguments.seed, arguments.from));
+    let (of_alone, of_shared) = groups(&arguments).into_iter().partition::<Vec<_>, _>(|(_, cases)| !is_shared(cases));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            run(&arguments, of_shared, &shared, &report);
+            for (name, found) in controls::run(&shared.stack, arguments.seed) {
+                add(&report, Entry::Control { name: name.into(), found });
+            }
+        });
+        run(&arguments, of_alone, &alone, &report);
+    });
+    let report = report.into_inner().expect("no lane panicked");
     let (text, wrong) = report.sum_up();
     println!("\n{text}seed {}, {} s, {}", arguments.seed, begin.elapsed().as_secs(), report.path().display());
     if wrong.is_empty() {
-        stack.wipe();
+        [alone, shared].iter().for_each(|lane| lane.stack.wipe());
         println!("passed");
         return ExitCode::SUCCESS;
     }
@@ -87,21 +110,36 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn campaign(arguments: &Arguments, stack: &Stack, proxy: &Proxy, report: &mut Report) {
-    for number in (arguments.from - 1) / GROUP..arguments.cases.div_ceil(GROUP) {
+fn add(report: &Mutex<Report>, entry: Entry) {
+    report.lock().expect("no lane panicked").add(entry);
+}
+
+/// The cases of each topic, by the topic's number; topics without a case that was asked for are left out.
+fn groups(arguments: &Arguments) -> Vec<(usize, Vec<(usize, Fault)>)> {
+    let group = |number: usize| {
         let first = arguments.from.max(number * GROUP + 1);
         let last = arguments.cases.min((number + 1) * GROUP);
         let faults = (first..=last).map(|case| (case, deck::fault(arguments.seed, case)));
         let chosen = faults.filter(|(_, fault)| arguments.only.as_ref().is_none_or(|kind| *kind == fault.kind()));
-        let cases: Vec<(usize, Fault)> = chosen.collect();
-        if !cases.is_empty() {
-            one_topic(arguments.seed, number, &cases, stack, proxy, report);
-        }
+        (number, chosen.collect())
+    };
+    let numbers = (arguments.from - 1) / GROUP..arguments.cases.div_ceil(GROUP);
+    numbers.map(group).filter(|(_, cases): &(usize, Vec<_>)| !cases.is_empty()).collect()
+}
+
+fn is_shared(cases: &[(usize, Fault)]) -> bool {
+    cases.iter().any(|(_, fault)| deck::is_shared(*fault))
+}
+
+fn run(arguments: &Arguments, groups: Vec<(usize, Vec<(usize, Fault)>)>, lane: &Lane, report: &Mutex<Report>) {
+    for (number, cases) in groups {
+        one_topic(arguments.seed, number, &cases, lane, report);
     }
 }
 
-fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, proxy: &Proxy, report: &mut Report) {
-    let keyed = cases.iter().any(|(_, fault)| deck::is_shared(*fault));
+fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], lane: &Lane, report: &Mutex<Report>) {
+    let Lane { stack, proxy } = lane;
+    let keyed = is_shared(cases);
     let shape = Shape::draw(seed, u64::try_from(number).expect("few"), keyed);
     let delta = number % 2 == 1;
     let (shared, late) = (if keyed { ", shared" } else { "" }, if delta { ", late = delta" } else { "" });
@@ -114,12 +152,12 @@ fn one_topic(seed: u64, number: usize, cases: &[(usize, Fault)], stack: &Stack, 
         let random = Random::new(&[seed, u64::try_from(*case).expect("few"), 0xca5e]);
         let outcome = Striker { stack, proxy, group: &group, random, outcome }.strike(*fault);
         show(&outcome);
-        report.add(Entry::Case(outcome));
+        add(report, Entry::Case(outcome));
     }
     let found = group.finish("");
-    println!("judge: {found}");
+    println!("topic {number}: judge: {found}");
     let is_right = found.differences() == 0;
-    report.add(Entry::Judged { case: cases.last().map_or(0, |(case, _)| *case), found });
+    add(report, Entry::Judged { case: cases.last().map_or(0, |(case, _)| *case), found });
     // What went wrong is kept, to be looked at.
     if is_right {
         group.forget();
@@ -138,9 +176,8 @@ fn show(outcome: &Outcome) {
 }
 
 /// Ctrl-C and SIGTERM leave no server and no program behind.
-fn stop_on_signal(stack: &Stack) {
-    let stop = stack.stopper();
-    std::thread::spawn(move || {
+fn stop_on_signal(stops: [impl FnOnce() + Send + 'static; 2]) {
+    thread::spawn(move || {
         harness::block_on(async {
             let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
             tokio::select! {
@@ -149,7 +186,7 @@ fn stop_on_signal(stack: &Stack) {
             }
         });
         kill_children();
-        stop();
+        stops.into_iter().for_each(|stop| stop());
         std::process::exit(130);
     });
 }
