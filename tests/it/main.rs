@@ -6,6 +6,7 @@
 //!   Some of [`embedded`] and [`messages`] are at a terminal, which util-linux's `script` makes.
 //! * [`kafka`] runs against two of the servers of `tests/stack`, and is ignored otherwise:
 //!   `tests/stack/up kafka registry && cargo test --release --test it -- --ignored kafka`
+//!   Those in its module `alone` want the machine to themselves.
 //! * [`line`], [`setup`] and [`proof`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup proof`
 //! * [`docker`] reads the files of `docker/`; what it says of the compose file needs Go, or PyPI's, and is ignored otherwise:
 //!   `cargo test --release --test it -- --ignored docker::`

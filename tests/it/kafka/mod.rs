@@ -1,12 +1,11 @@
 //! Against a real Kafka and a real registry.
 
+mod alone;
 mod created;
 mod decimals;
 mod evolution;
 mod init;
 mod instances;
-mod kills;
-mod latency;
 mod letters;
 mod metrics;
 mod nested;
@@ -14,7 +13,6 @@ mod poison;
 mod refusals;
 mod registry;
 mod resets;
-mod restart_time;
 mod restarts;
 mod rows;
 mod starts;

@@ -8,8 +8,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use apache_avro::types::Value;
 
-use super::setting;
 use crate::harness::{Isolation, Line, Running, encode, number, sums, text, wait_for};
+use crate::kafka::setting;
 
 /// No step takes longer.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::BaseConsumer;
 
-use super::setting;
 use crate::harness::{Isolation, Line, Running, committed, compare, high, rows, sums, wait_for};
+use crate::kafka::setting;
 
 const KILLS: usize = 10;
 /// The committed position moves on by this share of the topic between two kills.
@@ -152,7 +152,7 @@ fn campaign(partitions: i32) {
     // A transaction is open for a few milliseconds only: nobody else may be in the way.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let records = setting("TEST_KILL_RECORDS", 3_000_000);
+    let records = setting("TEST_KILL_RECORDS", 1_000_000);
     let line = Line::on_servers("kills");
     let produced = produce(&line, records, partitions);
     println!("{records} records produced to {partitions} partition(s) in {produced:.1?}");

@@ -12,8 +12,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
-use super::{LATENESS, LIMIT, setting};
 use crate::harness::{Line, encode, number, wait_for};
+use crate::kafka::{LATENESS, LIMIT, setting};
 
 const WINDOW: i64 = 1_000;
 const STORES: [&str; 3] = ["ABC", "DEF", "GHI"];
