@@ -17,7 +17,7 @@ PATH=${JAVA_HOME:+$JAVA_HOME/bin:}$PATH
 
 # ---- Servers and ports
 
-SERVERS='kafka registry druid superset flink'
+SERVERS='kafka registry druid superset flink secured'
 
 # The ports of each server, the one that it is known by first. Each is an environment variable.
 HOST=127.0.0.1
@@ -28,6 +28,7 @@ declare -A PORTS=(
            ZOOKEEPER_PORT=2181 DERBY_PORT=1527'
   [superset]='SUPERSET_PORT=8088'
   [flink]='FLINK_PORT=18081 FLINK_RPC_PORT=16123 FLINK_BLOB_PORT=16124'
+  [secured]='SECURED_SASL_PORT=9192 SECURED_TLS_PORT=9193 SECURED_CONTROLLER_PORT=9194'
 )
 
 # Sets the variables. The ports of a server that was started stay in force until it is stopped, whatever the environment says by then;
@@ -61,6 +62,7 @@ port() { local name=${PORTS[$1]%%=*}; echo "${!name}"; }
 address() {
   case $1 in
     kafka) echo "$HOST:$KAFKA_PORT" ;;
+    secured) echo "$HOST:$SECURED_SASL_PORT" ;;
     registry) echo "http://$HOST:$REGISTRY_PORT/apis/ccompat/v7" ;;
     *) echo "http://$HOST:$(port "$1")" ;;
   esac
@@ -194,6 +196,39 @@ need_port() {
   who=$(ss -Hltnp "sport = :$2" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/ (\1, pid \2)/p' | head -n 1) || true
   die "$1 needs port $2 on $HOST, and another program$who answers there: stop it, or choose another port (see tests/stack/up --help)"
 }
+
+# ---- Certificates
+
+CERTIFICATES=$RUN/certificates
+
+# Makes, once, a CA of this stack's own and what it signs: server.pem for 127.0.0.1 and localhost, client.pem for the user `line` (each key
+# and certificate), client.key.pem (the same key under a password), and truststore.p12, which has the CA for Java. They stay until the
+# folder is removed, since what runs has read them.
+CERTIFICATES_PASSWORD=for-tests-only
+certificates() (
+  exec 6>"$CERTIFICATES.lock"; flock 6
+  if [ -e "$CERTIFICATES/ca.pem" ]; then exit; fi
+  need openssl openssl; need keytool openjdk-17-jdk-headless
+  part=$CERTIFICATES.part
+  rm -rf "$part"; mkdir "$part"; chmod 700 "$part"; cd "$part" || exit
+  openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=the stack's own CA" -keyout ca.key -out ca.pem 2>openssl.log || die "openssl: $(<openssl.log)"
+  certificate server "subjectAltName=IP:$HOST,DNS:localhost"
+  certificate client subjectAltName=DNS:line /CN=line
+  openssl pkcs8 -topk8 -in client.pem -passout "pass:$CERTIFICATES_PASSWORD" -out client.key.pem
+  keytool -importcert -noprompt -alias ca -file ca.pem -keystore truststore.p12 -storetype PKCS12 -storepass "$CERTIFICATES_PASSWORD" 2>keytool.log || die "keytool: $(<keytool.log)"
+  rm -f ./*.log ./*.csr
+  cd / && mv "$part" "$CERTIFICATES"
+)
+
+# certificate NAME EXTENSION [SUBJECT]: NAME.pem in this folder, signed by the CA in it.
+certificate() {
+  openssl req -newkey rsa:2048 -nodes -subj "${3:-/CN=$1}" -keyout "$1.pem" -out "$1.csr" 2>openssl.log &&
+    openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile <(echo "$2") >>"$1.pem" 2>openssl.log ||
+    die "openssl: $(<openssl.log)"
+}
+
+# The password of each user of `secured`, for tests: the environment of Druid's processes has it too.
+SECURED_PASSWORD=secured-stack-password
 
 # ---- Downloads
 

@@ -69,11 +69,19 @@ druid_start() {
   need_port "Druid's metadata database" "$DERBY_PORT"
   for role in "${DRUID_ROLES[@]}"; do need_port "Druid's $role" "$(druid_port "$role")"; done
   mkdir -p "$RUN/conf/druid" "$DRUID_RUN"/{tmp,task}
+  druid_secrets
   druid_zookeeper
   for role in "${DRUID_ROLES[@]}"; do druid_launch "$role"; done
   for role in "${DRUID_ROLES[@]}"; do await "druid-$role" 180 druid_get "$(druid_port "$role")" /status; done
   await druid-indexer 60 druid_has_slots
   await druid-router 60 druid_answers
+}
+
+# What a supervisor can name and must not hold, for topics of `secured` and a registry that asks for a password.
+druid_secrets() {
+  export SECURED_JAAS="org.apache.kafka.common.security.scram.ScramLoginModule required username=\"line\" password=\"$SECURED_PASSWORD\";"
+  export SECURED_USER_INFO=line:$SECURED_PASSWORD
+  export SECURED_TRUSTSTORE_PASSWORD=$CERTIFICATES_PASSWORD
 }
 
 # ZooKeeper last: a role that can't sign off there waits.

@@ -29,8 +29,9 @@ superset_start() {
   need_port Superset "$SUPERSET_PORT"
   mkdir -p "$SUPERSET_RUN"
   superset_database
+  certificates
   # One worker: its threads share a core well, and a second worker would cost 300 MB.
-  launch superset "${SUPERSET_COMMAND[@]}" SUPERSET_HOME="$SUPERSET_RUN" "$SUPERSET_PREPARED/venv/bin/gunicorn" --bind "$HOST:$SUPERSET_PORT" \
+  launch superset "${SUPERSET_COMMAND[@]}" SUPERSET_HOME="$SUPERSET_RUN" REQUESTS_CA_BUNDLE="$CERTIFICATES/ca.pem" "$SUPERSET_PREPARED/venv/bin/gunicorn" --bind "$HOST:$SUPERSET_PORT" \
     --workers 1 --worker-class gthread --threads 8 --timeout 120 --graceful-timeout 5 --no-control-socket --access-logfile - 'superset.app:create_app()'
   await superset 180 curl -fsS -m 5 "http://$HOST:$SUPERSET_PORT/health"
   # Superset can be healthy and still unable to log anyone in.

@@ -1,8 +1,10 @@
 package pipeline.stack;
 
+import com.fasterxml.jackson.annotation.JacksonInject;
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.databind.Module;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.module.SimpleModule;
 import com.fasterxml.jackson.databind.jsontype.NamedType;
 import com.google.inject.Binder;
@@ -28,6 +30,7 @@ import org.apache.druid.data.input.IntermediateRowParsingReader;
 import org.apache.druid.data.input.avro.AvroFlattenerMaker;
 import org.apache.druid.data.input.impl.MapInputRowParser;
 import org.apache.druid.data.input.impl.NestedInputFormat;
+import org.apache.druid.guice.annotations.Json;
 import org.apache.druid.initialization.DruidModule;
 import org.apache.druid.java.util.common.CloseableIterators;
 import org.apache.druid.java.util.common.parsers.CloseableIterator;
@@ -35,6 +38,7 @@ import org.apache.druid.java.util.common.parsers.JSONPathSpec;
 import org.apache.druid.java.util.common.parsers.ObjectFlattener;
 import org.apache.druid.java.util.common.parsers.ObjectFlatteners;
 import org.apache.druid.java.util.common.parsers.ParseException;
+import org.apache.druid.utils.DynamicConfigProviderUtils;
 
 /**
  * The {@code avro_stream} input format, for test rigs only.
@@ -89,15 +93,16 @@ public final class AvroStream implements DruidModule {
     }
   }
 
-  /** Finds the writer's schema by the id in front of each record. */
+  /** Finds the writer's schema by the id in front of each record. Secrets of the registry's client come from a dynamic config provider. */
   public static final class Decoder {
     private static final int HEADER = 5; // a zero byte and the schema id
+    private static final String PROVIDER = "druid.dynamic.config.provider";
 
     @JsonProperty private final String type;
     @JsonProperty private final String url;
     @JsonProperty private final List<String> urls;
     @JsonProperty private final Map<String, Object> config;
-    @JsonProperty private final Map<String, String> headers;
+    @JsonProperty private final Map<String, Object> headers;
     private final SchemaRegistryClient registry;
 
     @JsonCreator
@@ -106,7 +111,8 @@ public final class AvroStream implements DruidModule {
         @JsonProperty("url") String url,
         @JsonProperty("urls") List<String> urls,
         @JsonProperty("config") Map<String, Object> config,
-        @JsonProperty("headers") Map<String, String> headers) {
+        @JsonProperty("headers") Map<String, Object> headers,
+        @JacksonInject @Json ObjectMapper mapper) {
       if (!"schema_registry".equals(type)) {
         throw new IllegalArgumentException("this rig decodes with schema_registry only, not with " + type);
       }
@@ -117,7 +123,10 @@ public final class AvroStream implements DruidModule {
       this.headers = headers == null ? Map.of() : headers;
       this.registry =
           new CachedSchemaRegistryClient(
-              url == null ? urls : List.of(url), Integer.MAX_VALUE, this.config, this.headers);
+              url == null ? urls : List.of(url),
+              Integer.MAX_VALUE,
+              DynamicConfigProviderUtils.extraConfigAndSetObjectMap(this.config, PROVIDER, mapper),
+              DynamicConfigProviderUtils.extraConfigAndSetStringMap(this.headers, PROVIDER, mapper));
     }
 
     GenericRecord decode(byte[] message) throws IOException {
