@@ -9,9 +9,13 @@ use std::collections::HashSet;
 use apache_avro::Schema;
 
 use self::names::topic_name;
-use super::types::{Aggregate, Config, Function, Generate, Late, Measure, Source, WINDOW_FIELDS, column_name};
+use super::secret::seen;
+use super::types::{Aggregate, Config, Druid, Function, Generate, Handed, Late, Measure, Source, WINDOW_FIELDS, column_name};
 use super::units::Millis;
 use crate::error::{Error, Kind, Result};
+
+/// Where Druid looks for properties that come from elsewhere.
+const PROVIDER: &str = "druid.dynamic.config.provider";
 
 fn wrong(place: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Config, format!("{place}: {what}"))
@@ -20,6 +24,7 @@ fn wrong(place: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
 pub(super) fn check(config: &Config) -> Result<()> {
     names::pipeline(&config.name)?;
     addresses(config)?;
+    handed(&config.druid)?;
     unique("source", config.sources.iter().map(|source| &source.topic))?;
     unique("aggregate", config.aggregates.iter().map(|aggregate| &aggregate.sink))?;
     unique("datasource", config.datasources.iter().map(|datasource| &datasource.name))?;
@@ -57,6 +62,39 @@ fn addresses(config: &Config) -> Result<()> {
         if !good {
             return Err(wrong(place, "is not an http or https address without credentials")
                 .hint("write for example http://127.0.0.1:8081; credentials have keys of their own"));
+        }
+    }
+    Ok(())
+}
+
+/// Everybody who may look at a supervisor reads what Druid is handed.
+fn handed(druid: &Druid) -> Result<()> {
+    for (table, own, key, properties) in [
+        ("kafka_properties", "bootstrap.servers", "kafka_bootstrap_servers", &druid.kafka_properties),
+        ("registry_properties", "schema.registry.url", "registry_url", &druid.registry_properties),
+    ] {
+        let place = format!("[druid.{table}]");
+        for (name, value) in properties {
+            match value {
+                _ if name == own => {
+                    return Err(wrong(place, format!("`{own}` has a key of its own")).hint(format!("set [druid] {key}")));
+                }
+                _ if name == PROVIDER => {
+                    return Err(wrong(place, format!("`{PROVIDER}` is made of what is written as {{ env = \"VARIABLE\" }}"))
+                        .hint("write each property by its own name"));
+                }
+                Handed::Text(text) if seen(name, text) != *text => {
+                    return Err(wrong(
+                        place,
+                        format!("`{name}` is a secret, and everybody who may look at a supervisor would read it"),
+                    )
+                    .hint(format!("name a variable of Druid's processes that holds it: \"{name}\" = {{ env = \"VARIABLE\" }}")));
+                }
+                Handed::Env(from) if from.env.trim().is_empty() => {
+                    return Err(wrong(place, format!("`{name}`: the variable has no name")));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -44,13 +44,18 @@ pub fn seen(setting: &str, value: &str) -> String {
 }
 
 /// Leaves of a setting's value what may be seen. What stands in an object is judged by its own name there: Druid takes a password as
-/// `{"type": "default", "password": "..."}` too.
+/// `{"type": "default", "password": "..."}` too. The names of environment variables are no secrets: those of
+/// `{"type": "environment", "variables": {"sasl.jaas.config": "KAFKA_JAAS"}}` stay.
 pub fn hide_secrets(setting: &str, value: &mut Value) {
     match value {
         Value::String(text) => *text = seen(setting, text),
         Value::Number(_) if is_secret(setting) => *value = HIDDEN.into(),
         Value::Array(list) => list.iter_mut().for_each(|inner| hide_secrets(setting, inner)),
-        Value::Object(map) => map.iter_mut().for_each(|(name, inner)| hide_secrets(name, inner)),
+        Value::Object(map) => {
+            let is_environment = map.get("type").is_some_and(|kind| kind == "environment");
+            let names_variables = |name: &str| is_environment && matches!(name, "variable" | "variables");
+            map.iter_mut().filter(|(name, _)| !names_variables(name)).for_each(|(name, inner)| hide_secrets(name, inner));
+        }
         _ => {}
     }
 }
@@ -198,9 +203,10 @@ mod tests {
                 "sasl.jaas.config": ["canary"],
                 "sasl.password": 81,
                 "ssl.key.password": {"type": "default", "password": "canary"},
-                "ssl.truststore.password": ""
+                "ssl.truststore.password": "",
+                "druid.dynamic.config.provider": {"type": "environment", "variables": {"sasl.jaas.config": "KAFKA_JAAS"}}
             },
-            "list": [{"secretKey": "canary"}]
+            "list": [{"secretKey": "canary"}, {"type": "mapString", "config": {"sasl.jaas.config": "canary"}}, {"type": "environment", "password": "canary"}]
         });
         hide_secrets("", &mut spec);
         assert_eq!(
@@ -215,9 +221,10 @@ mod tests {
                     "sasl.jaas.config": [HIDDEN],
                     "sasl.password": HIDDEN,
                     "ssl.key.password": {"type": "default", "password": HIDDEN},
-                    "ssl.truststore.password": ""
+                    "ssl.truststore.password": "",
+                    "druid.dynamic.config.provider": {"type": "environment", "variables": {"sasl.jaas.config": "KAFKA_JAAS"}}
                 },
-                "list": [{"secretKey": HIDDEN}]
+                "list": [{"secretKey": HIDDEN}, {"type": "mapString", "config": {"sasl.jaas.config": HIDDEN}}, {"type": "environment", "password": HIDDEN}]
             })
         );
     }

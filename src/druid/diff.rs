@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::found::Found;
-use super::spec;
+use super::{handed, spec};
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Change};
 
@@ -25,17 +25,16 @@ const FLATTEN: &str = "ioConfig.inputFormat.flattenSpec";
 const NAMED: [(&str, &str); 3] = [(".dimensions", "column"), (".metricsSpec", "metric"), (".flattenSpec.fields", "path")];
 
 /// Settings that we leave alone and that decide which rows come: unset, they are null or empty.
-const SURPLUS: [&str; 7] = [
+const SURPLUS: [&str; 6] = [
     "dataSchema.transformSpec",
     "ioConfig.lateMessageRejectionPeriod",
     "ioConfig.lateMessageRejectionStartDateTime",
     "ioConfig.earlyMessageRejectionPeriod",
     "ioConfig.autoScalerConfig",
-    "ioConfig.inputFormat.avroBytesDecoder.config",
     "ioConfig.inputFormat.avroBytesDecoder.headers",
 ];
 /// Settings whose every entry is ours.
-const WHOLE: &str = "ioConfig.consumerProperties";
+const WHOLE: [&str; 2] = ["ioConfig.consumerProperties", "ioConfig.inputFormat.avroBytesDecoder.config"];
 
 /// The pipeline file that a supervisor's spec is marked with. A copy of a spec under another id has a mark that is not its own.
 pub fn owner(spec: &Value) -> Option<&str> {
@@ -139,7 +138,7 @@ fn surplus(desired: &Value, found: &Value) -> Vec<Change> {
     let at = |spec: &Value, path: &str| path.split('.').fold(spec["spec"].clone(), |mut inside, part| inside[part].take());
     let keys = |value: Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let posted = found.pointer(MARKED_TUNING).cloned().unwrap_or_default();
-    let whole = keys(at(found, WHOLE)).into_iter().map(|key| (WHOLE, key));
+    let whole = WHOLE.into_iter().flat_map(|map| keys(at(found, map)).into_iter().map(move |key| (map, key)));
     // Druid fills tuning up with its defaults: only what we once posted is known to be more.
     let tuning = keys(posted).into_iter().map(|key| ("tuningConfig", key));
     let of_maps = whole.chain(tuning).filter_map(|(map, key)| {
@@ -182,7 +181,8 @@ fn is_swallowed(change: &Change, posted: Option<&Value>) -> bool {
 fn compare(path: &str, desired: &Value, found: Option<&Value>, list: &mut Vec<Change>) {
     let named = NAMED.iter().find(|(end, _)| path.ends_with(end));
     match (desired, named) {
-        (Value::Object(settings), _) => {
+        // What is in a provider counts as a whole: a variable too many is one that Druid uses.
+        (Value::Object(settings), _) if !path.ends_with(handed::PROVIDER) => {
             for (name, value) in settings {
                 compare(&join(path, name), value, found.and_then(|found| found.get(name)), list);
             }
@@ -352,6 +352,34 @@ mod tests {
             *found.pointer_mut(pointer).unwrap() = value;
             assert_eq!(changes(&found), [told]);
         }
+    }
+
+    #[test]
+    fn properties_that_nobody_asked_for_are_a_difference() {
+        let provider = |name: &str| json!({"type": "environment", "variables": {"sasl.jaas.config": name}});
+        let mut config = config(&[]);
+        config.druid.kafka_properties = toml::from_str("\"sasl.jaas.config\" = { env = \"JAAS\" }").unwrap();
+        config.druid.registry_properties = toml::from_str("\"schema.registry.ssl.truststore.type\" = \"PEM\"").unwrap();
+        let desired = desired_of(&config);
+        let told = |pointer: &str, value: Value| {
+            let mut found = desired.clone();
+            *found.pointer_mut(pointer).unwrap() = value;
+            match action(&desired, Some(&found), false) {
+                Action::Change(list) => list.iter().map(Change::to_string).collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(action(&desired, Some(&desired), false), Action::Unchanged);
+        let consumer = "/spec/ioConfig/consumerProperties/druid.dynamic.config.provider";
+        let changed = told(consumer, provider("OTHER"));
+        assert_eq!(changed.len(), 1);
+        assert!(changed[0].contains("config.provider: {") && changed[0].contains("OTHER") && !changed[0].contains("***"), "{changed:?}");
+        let mut more = provider("JAAS");
+        more["variables"]["ssl.key.password"] = json!("KEY");
+        assert_eq!(told(consumer, more).len(), 1);
+        let decoder = "/spec/ioConfig/inputFormat/avroBytesDecoder/config";
+        let config = json!({"schema.registry.ssl.truststore.type": "PEM", "basic.auth.user.info": "canary"});
+        assert_eq!(told(decoder, config), ["ioConfig.inputFormat.avroBytesDecoder.config.basic.auth.user.info: \"***\" -> none"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::columns::{Columns, Dimension, FieldPath, Metric, TimeFormat};
+use super::handed;
 use crate::config::{Config, Datasource, Rollup, Segment};
 use crate::error::{Error, Kind, Result};
 
@@ -131,6 +132,9 @@ pub struct ConsumerProperties {
     /// How long a question may take. Set when sampling only: without it a wrong address is never answered.
     #[serde(rename = "default.api.timeout.ms", skip_serializing_if = "Option::is_none")]
     pub api_timeout_ms: Option<u32>,
+    /// What else the pipeline file hands it.
+    #[serde(flatten)]
+    handed: Map<String, Value>,
 }
 
 /// Avro with the id of its schema in front.
@@ -160,6 +164,9 @@ pub struct AvroBytesDecoder {
     kind: &'static str,
     /// The registry as Druid reaches it.
     pub url: String,
+    /// What the pipeline file hands Druid's client.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    config: Map<String, Value>,
 }
 
 /// How long Druid may take for a question to Kafka when it samples.
@@ -204,7 +211,7 @@ pub fn id(supervisor: &Value) -> &str {
 
 /// The supervisor that a datasource should have.
 pub fn supervisor(config: &Config, datasource: &Datasource, columns: &Columns) -> Result<Supervisor> {
-    reachable_without_credentials(config)?;
+    handed::check(config)?;
     let tuning = json!(datasource.tuning).as_object().cloned().unwrap_or_default();
     Ok(Supervisor {
         kind: Kafka::Kafka,
@@ -247,10 +254,18 @@ fn io_config(config: &Config, datasource: &Datasource, columns: &Columns) -> IoC
     let flatten_spec = FlattenSpec { use_field_discovery: false, fields: columns.paths.clone() };
     IoConfig {
         topic: datasource.topic.clone(),
-        consumer_properties: ConsumerProperties { bootstrap_servers: config.kafka_for_druid().into(), api_timeout_ms: None },
+        consumer_properties: ConsumerProperties {
+            bootstrap_servers: config.kafka_for_druid().into(),
+            api_timeout_ms: None,
+            handed: handed::properties(&config.druid.kafka_properties),
+        },
         input_format: InputFormat {
             kind: "avro_stream",
-            avro_bytes_decoder: AvroBytesDecoder { kind: "schema_registry", url: config.registry_for_druid().into() },
+            avro_bytes_decoder: AvroBytesDecoder {
+                kind: "schema_registry",
+                url: config.registry_for_druid().into(),
+                config: handed::properties(&config.druid.registry_properties),
+            },
             flatten_spec: (!columns.paths.is_empty()).then_some(flatten_spec),
         },
         task_count: datasource.task_count,
@@ -272,26 +287,6 @@ fn tuning_config(tuning: &Map<String, Value>) -> Map<String, Value> {
     ];
     let ours = ours.map(|(name, value)| (name.to_owned(), value));
     ours.into_iter().chain(tuning.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
-}
-
-/// Credentials would stand readable in the supervisor, for everybody who may look at it: they are not handed on.
-fn reachable_without_credentials(config: &Config) -> Result<()> {
-    let refuse = |what: &str, key: &str| {
-        Err(Error::new(
-            Kind::Config,
-            format!("{what} needs credentials, and handing them to Druid is not supported: anybody who may read a supervisor would see them"),
-        )
-        .hint(format!("if Druid has a way to it that needs none, name it: [druid] {key} = \"...\"")))
-    };
-    if config.registry.username.is_some() && config.druid.registry_url.is_none() {
-        return refuse("the schema registry", "registry_url");
-    }
-    let protocol = config.kafka.properties.get("security.protocol").map(|property| property.0.expose());
-    let plaintext = protocol.is_none_or(|protocol| protocol.eq_ignore_ascii_case("plaintext"));
-    if !plaintext && config.druid.kafka_bootstrap_servers.is_none() {
-        return refuse("Kafka", "kafka_bootstrap_servers");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -433,12 +428,20 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_not_put_into_druid() {
+    fn credentials_that_druid_needs_too_are_asked_for() {
         let registry = sales(&config(&["registry.username=u", "registry.password_file=/dev/null"])).unwrap_err();
         assert_eq!(registry.kind, Kind::Config);
-        assert!(registry.to_string().contains("registry_url"), "{registry}");
+        assert!(
+            registry.to_string().contains("registry_url") && registry.to_string().contains("basic.auth.user.info"),
+            "{registry}"
+        );
+        let token = sales(&config(&["registry.token_file=/dev/null"])).unwrap_err();
+        assert!(token.to_string().contains("[druid.registry_properties]"), "{token}");
         let kafka = sales(&config(&["security.protocol=SASL_SSL"])).unwrap_err();
-        assert!(kafka.to_string().contains("kafka_bootstrap_servers"), "{kafka}");
+        assert!(
+            kafka.to_string().contains("kafka_bootstrap_servers") && kafka.to_string().contains("sasl.jaas.config"),
+            "{kafka}"
+        );
     }
 
     #[test]
@@ -451,5 +454,23 @@ mod tests {
         ]);
         let text = serde_json::to_string(&sales(&config).unwrap()).unwrap();
         assert!(text.contains("inside:9092") && text.contains("http://inside:8081"), "{text}");
+    }
+
+    #[test]
+    fn what_is_handed_to_druid_is_in_the_supervisor() {
+        let mut config = config(&["security.protocol=SASL_SSL", "registry.username=u"]);
+        config.druid.kafka_properties =
+            toml::from_str("\"security.protocol\" = \"SASL_SSL\"\n\"sasl.jaas.config\" = { env = \"JAAS\" }").unwrap();
+        config.druid.registry_properties = toml::from_str("\"basic.auth.user.info\" = { env = \"INFO\" }").unwrap();
+        let spec = sales(&config).unwrap().to_json().unwrap();
+        let properties = json!({
+            "bootstrap.servers": "127.0.0.1:9092",
+            "security.protocol": "SASL_SSL",
+            "druid.dynamic.config.provider": {"type": "environment", "variables": {"sasl.jaas.config": "JAAS"}},
+        });
+        assert_eq!(spec["spec"]["ioConfig"]["consumerProperties"], properties);
+        let decoder =
+            json!({"druid.dynamic.config.provider": {"type": "environment", "variables": {"basic.auth.user.info": "INFO"}}});
+        assert_eq!(spec["spec"]["ioConfig"]["inputFormat"]["avroBytesDecoder"]["config"], decoder);
     }
 }

@@ -216,3 +216,24 @@ fn what_generates_nothing_is_refused() {
         assert!(refused.message().contains(error), "{refused}");
     }
 }
+
+#[test]
+fn druid_is_handed_no_secret() {
+    each_is_refused(&[
+        ("druid.kafka_properties", r#"{ "sasl.jaas.config" = "canary" }"#, "\"sasl.jaas.config\" = { env = \"VARIABLE\" }"),
+        ("druid.kafka_properties", r#"{ "ssl.key.password" = "canary" }"#, "`ssl.key.password` is a secret"),
+        ("druid.kafka_properties", r#"{ "sasl.oauthbearer.token.endpoint.url" = "https://me:canary@idp" }"#, "is a secret"),
+        ("druid.registry_properties", r#"{ "basic.auth.user.info" = "me:canary" }"#, "[druid.registry_properties]"),
+        ("druid.registry_properties", r#"{ "basic.auth.user.info" = { env = " " } }"#, "has no name"),
+        ("druid.kafka_properties", r#"{ "bootstrap.servers" = "kafka:9092" }"#, "kafka_bootstrap_servers"),
+        ("druid.kafka_properties", r#"{ "druid.dynamic.config.provider" = "x" }"#, "by its own name"),
+    ]);
+    assert!(!refused("druid.kafka_properties", r#"{ "sasl.jaas.config" = "canary" }"#).unwrap().contains("canary"));
+    each_is_taken(&[
+        ("druid.kafka_properties", r#"{ "security.protocol" = "SASL_SSL", "sasl.jaas.config" = { env = "JAAS" } }"#),
+        (
+            "druid.registry_properties",
+            r#"{ "basic.auth.credentials.source" = "USER_INFO", "basic.auth.user.info" = { env = "INFO" } }"#,
+        ),
+    ]);
+}
