@@ -122,6 +122,11 @@ impl Job {
         self.instance.as_ref().map_or_else(|| self.group.clone(), |instance| format!("{}/{instance}", self.group))
     }
 
+    /// The topics that it writes.
+    pub(super) fn written(&self) -> [&str; 2] {
+        [&self.aggregate.sink, &self.dead_letters]
+    }
+
     /// Runs the job to its end. Blocks: call it on a thread of its own.
     pub fn run(&self, control: &Control) -> Result<Outcome> {
         let join = |instance| Member::join(&self.kafka, &self.aggregate.source, &self.group, instance);

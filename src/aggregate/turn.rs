@@ -64,13 +64,13 @@ impl<'a> Turn<'a> {
         control.beat("taking over from an earlier instance");
         let Some(member) = member else {
             // First of all: this aborts a predecessor's open transaction, whose offsets would not be readable.
-            let producer = Transactional::new(&job.kafka, &job.transactional_id())?;
+            let producer = Transactional::new(&job.kafka, &job.transactional_id())?.writing(&job.written());
             refuse_members(job, control, cluster)?;
             return Ok(Self { producer, shared: None });
         };
         let share = wait_for_share(job, control, member)?;
         drop(Transactional::new(&job.kafka, &job.group)?);
-        let producer = Transactional::new(&job.kafka, &job.transactional_id())?;
+        let producer = Transactional::new(&job.kafka, &job.transactional_id())?.writing(&job.written());
         Ok(Self { producer, shared: Some((member, share)) })
     }
 

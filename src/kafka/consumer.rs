@@ -9,7 +9,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Context, client_config, explain};
+use super::{Context, Resource, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 
@@ -33,7 +33,8 @@ pub struct Source {
 impl Source {
     /// A reader of a topic that keeps its offsets under a group's name.
     pub fn new(kafka: &config::Kafka, topic: &str, group: &str) -> Result<Self> {
-        let context = Context::default();
+        let context =
+            Context::of(kafka).needing("Read", Resource::Topic(topic.into())).needing("Read", Resource::Group(group.into()));
         let place = format!("Kafka at {}", kafka.bootstrap_servers);
         let settings = [
             ("group.id", group),

@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::consumer::is_passing;
-use super::{Context, Ends, client_config, explain};
+use super::{Context, Ends, Resource, client_config, explain};
 use crate::config;
 use crate::error::Result;
 
@@ -53,7 +53,7 @@ fn each_record(
     limit: Duration,
     take: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<()> {
-    let context = Context::default();
+    let context = Context::of(kafka).needing("Read", Resource::Topic(topic.into()));
     let failed = |error: KafkaError| explain(&format!("Kafka at {}, reading {topic}", kafka.bootstrap_servers), &error, &context);
     // The group's name is only there because assigning wants one: nothing is committed to it.
     let settings = [("group.id", "pipeline-produce"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];

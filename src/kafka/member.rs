@@ -13,7 +13,7 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::consumer::is_passing;
-use super::{Context, client_config, explain};
+use super::{Context, Resource, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::faults;
@@ -103,7 +103,9 @@ impl Member {
     /// once, and a twin of the same name fences it.
     pub fn join(kafka: &config::Kafka, topic: &str, group: &str, instance: &str) -> Result<Self> {
         let place = format!("Kafka at {}, instance {instance} of consumer group {group}", kafka.bootstrap_servers);
-        let shares = Shares { context: Context::default(), turn: Mutex::default() };
+        let context =
+            Context::of(kafka).needing("Read", Resource::Group(group.into())).needing("Read", Resource::Topic(topic.into()));
+        let shares = Shares { context, turn: Mutex::default() };
         let settings: Vec<_> = [("group.id", group), ("group.instance.id", instance)].into_iter().chain(SETTINGS).collect();
         let consumer: BaseConsumer<Shares> = client_config(kafka, &settings)
             .create_with_context(shares)

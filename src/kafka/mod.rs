@@ -14,7 +14,7 @@ mod topics;
 mod transaction;
 mod writer;
 
-pub use client::{Context, client_config};
+pub use client::{Context, Need, Resource, client_config};
 pub use consumer::{Committed, Source};
 pub use count::{Counted, count};
 pub use errors::explain;

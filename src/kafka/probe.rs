@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 
-use super::{Context, client_config, explain};
+use super::{Context, Resource, client_config, explain};
 use crate::config;
 use crate::error::Result;
 
@@ -22,7 +22,7 @@ pub enum Right {
 ///
 /// The broker makes the id known, which fences whoever has it: it must be nobody's.
 pub fn may_transact(kafka: &config::Kafka, transactional_id: &str, limit: Duration) -> Result<()> {
-    let context = Context::default();
+    let context = Context::of(kafka).needing("Write", Resource::TransactionalId(transactional_id.into()));
     let what = format!("Kafka at {}, transactional id {transactional_id}", kafka.bootstrap_servers);
     let config = client_config(kafka, &[("transactional.id", transactional_id)]);
     let failed = |error: KafkaError| explain(&what, &error, &context);

@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Context, Ends, client_config, explain};
+use super::{Context, Ends, Resource, client_config, explain};
 use crate::config;
 use crate::error::{Kind, Result};
 
@@ -42,7 +42,7 @@ pub fn scan(
     ends: &BTreeMap<i32, Ends>,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
 ) -> Result<()> {
-    let context = Context::default();
+    let context = Context::of(kafka).needing("Read", Resource::Topic(topic.into()));
     let what = format!("Kafka at {}, reading all of topic {topic}", kafka.bootstrap_servers);
     let failed = |error: KafkaError| explain(&what, &error, &context);
     let mut scan = Scan::new(kafka, &context, topic, ends).map_err(failed)?;

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Cluster, Context, Ends, client_config, explain};
+use super::{Cluster, Context, Ends, Resource, client_config, explain};
 use crate::config;
 use crate::error::Result;
 
@@ -76,7 +76,8 @@ impl Tail {
     /// A reader of these topics, some of which may not be there yet; with `from_ms` only of records with this Kafka timestamp or a
     /// later one.
     pub fn new(kafka: &config::Kafka, topics: Vec<String>, from_ms: Option<i64>) -> Result<Self> {
-        let context = Context::default();
+        let needing = |context: Context, topic: &String| context.needing("Read", Resource::Topic(topic.clone()));
+        let context = topics.iter().fold(Context::of(kafka), needing);
         let what = format!("Kafka at {}, reading {}", kafka.bootstrap_servers, topics.join(", "));
         let consumer = client_config(kafka, &SETTINGS).create_with_context(context.clone());
         let consumer = consumer.map_err(|error| explain(&what, &error, &context))?;

@@ -10,7 +10,7 @@ use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Context, Right, client_config, describe, explain};
+use super::{Context, Resource, Right, client_config, describe, explain};
 use crate::config::{self, Millis};
 use crate::error::{Error, Kind, Result};
 
@@ -88,7 +88,7 @@ impl Cluster {
     ///
     /// `isolation` is librdkafka's `isolation.level` (`read_committed` or `read_uncommitted`): which end [`Cluster::ends`] tells.
     pub fn new(kafka: &config::Kafka, isolation: &str) -> Result<Self> {
-        let context = Context::default();
+        let context = Context::of(kafka);
         let config = client_config(kafka, &[("isolation.level", isolation)]);
         let place = |error| explain(&format!("Kafka at {}", kafka.bootstrap_servers), &error, &Context::default());
         Ok(Self {
@@ -129,11 +129,24 @@ impl Cluster {
     }
 
     fn explain(&self, what: &str, error: &KafkaError) -> Error {
+        self.explain_with(&self.context, what, error)
+    }
+
+    /// The same of something that needs a right.
+    fn refused(&self, operation: &'static str, resource: Resource, what: &str, error: &KafkaError) -> Error {
+        self.explain_with(&self.context.clone().needing(operation, resource), what, error)
+    }
+
+    fn of_topic(&self, operation: &'static str, topic: &str, what: &str, error: &KafkaError) -> Error {
+        self.refused(operation, Resource::Topic(topic.into()), what, error)
+    }
+
+    fn explain_with(&self, context: &Context, what: &str, error: &KafkaError) -> Error {
         // Errors arrive on the client's queue, which only polling empties, one a poll.
         for _ in 0..EXPLANATIONS {
             drop(self.consumer.poll(Duration::from_millis(20)));
         }
-        explain(&format!("Kafka at {}, {what}", self.bootstrap), error, &self.context)
+        explain(&format!("Kafka at {}, {what}", self.bootstrap), error, context)
     }
 
     /// How many partitions a topic has; `None` if there is no such topic.
@@ -143,7 +156,7 @@ impl Cluster {
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(Some(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            Some(code) => Err(self.explain(&looking_at(topic), &KafkaError::MetadataFetch(code))),
+            Some(code) => Err(self.of_topic("Describe", topic, &looking_at(topic), &KafkaError::MetadataFetch(code))),
         }
     }
 
@@ -174,10 +187,9 @@ impl Cluster {
 
     /// The ends of one partition.
     pub fn partition_ends(&self, topic: &str, partition: i32) -> Result<Ends> {
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(topic, partition, self.limit)
-            .map_err(|error| self.explain(&format!("looking for the end of {topic} [{partition}]"), &error))?;
+        let (low, high) = self.consumer.fetch_watermarks(topic, partition, self.limit).map_err(|error| {
+            self.of_topic("Describe", topic, &format!("looking for the end of {topic} [{partition}]"), &error)
+        })?;
         Ok(Ends { low, high })
     }
 
@@ -187,7 +199,7 @@ impl Cluster {
         // SAFETY: the handle lives as long as `self`.
         #[allow(unsafe_code)]
         let id = unsafe { describe::topic_id(self.admin.inner().native_ptr(), topic, leader, self.limit) };
-        id.map_err(|error| self.explain(&format!("asking for the id of topic {topic}"), &error))
+        id.map_err(|error| self.of_topic("Describe", topic, &format!("asking for the id of topic {topic}"), &error))
     }
 
     /// What this user may do with a topic that is there; `None` if the broker does not tell.
@@ -209,7 +221,10 @@ impl Cluster {
                 tracing::debug!("the broker does not tell the members of groups, so neither those of {group}");
                 Ok(Vec::new())
             }
-            Err(error) => Err(self.explain(&format!("asking for the members of consumer group {group}"), &error)),
+            Err(error) => {
+                let what = format!("asking for the members of consumer group {group}");
+                Err(self.refused("Read", Resource::Group(group.into()), &what, &error))
+            }
         }
     }
 
@@ -225,7 +240,14 @@ impl Cluster {
         let resources = match self.admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options).await {
             Ok(resources) => resources,
             Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(None),
-            Err(error) => return Err(self.explain(&format!("asking for the settings of topic {topic}"), &error)),
+            Err(error) => {
+                return Err(self.of_topic(
+                    "DescribeConfigs",
+                    topic,
+                    &format!("asking for the settings of topic {topic}"),
+                    &error,
+                ));
+            }
         };
         let resource = resources.into_iter().next().and_then(std::result::Result::ok);
         let entries = resource.into_iter().flat_map(|resource| resource.entries);
@@ -241,9 +263,13 @@ impl Cluster {
         }
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
         let what = format!("emptying topic {topic}");
-        let answers = self.admin.delete_records(&list, &options).await.map_err(|error| self.explain(&what, &error))?;
+        let answers =
+            self.admin.delete_records(&list, &options).await.map_err(|error| self.of_topic("Delete", topic, &what, &error))?;
         // The call succeeds though a partition was refused, for example on a compacted topic.
-        answers.elements().iter().try_for_each(|partition| partition.error().map_err(|error| self.explain(&what, &error)))
+        answers
+            .elements()
+            .iter()
+            .try_for_each(|partition| partition.error().map_err(|error| self.of_topic("Delete", topic, &what, &error)))
     }
 
     /// Deletes a topic; that there is none is no error. Waits until the broker no longer tells of it.
@@ -253,7 +279,7 @@ impl Cluster {
         let answers = self.admin.delete_topics(&[topic], &options).await.map_err(|error| self.explain(&what, &error))?;
         match answers.into_iter().next() {
             Some(Err((_, code))) if code != RDKafkaErrorCode::UnknownTopicOrPartition => {
-                return Err(self.explain(&what, &KafkaError::AdminOp(code)));
+                return Err(self.of_topic("Delete", topic, &what, &KafkaError::AdminOp(code)));
             }
             _ => {}
         }
@@ -287,7 +313,7 @@ impl Cluster {
                     .hint("stop `pipeline aggregate` first"))
             }
             Some(Err((_, code))) if code != RDKafkaErrorCode::GroupIdNotFound => {
-                Err(self.explain(&what, &KafkaError::AdminOp(code)))
+                Err(self.refused("Delete", Resource::Group(group.into()), &what, &KafkaError::AdminOp(code)))
             }
             _ => Ok(()),
         }
@@ -315,10 +341,14 @@ impl Cluster {
         }
         let what = format!("creating topic {}", spec.name);
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-        let answers = self.admin.create_topics([&topic], &options).await.map_err(|error| self.explain(&what, &error))?;
+        let answers = self
+            .admin
+            .create_topics([&topic], &options)
+            .await
+            .map_err(|error| self.of_topic("Create", spec.name, &what, &error))?;
         match answers.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok((self.just_created(spec.name).await?, false)),
-            Some(Err((_, code))) => Err(self.explain(&what, &KafkaError::AdminOp(code))),
+            Some(Err((_, code))) => Err(self.of_topic("Create", spec.name, &what, &KafkaError::AdminOp(code))),
             _ => Ok((spec.partitions, true)),
         }
     }

@@ -12,7 +12,7 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use rdkafka::util::Timeout;
 
-use super::{Context, client_config, explain};
+use super::{Context, Resource, client_config, explain};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::faults;
@@ -64,7 +64,7 @@ pub struct Transactional {
 impl Transactional {
     /// Makes the producer known to the broker, which fences every older one of the same id and aborts what it left open.
     pub fn new(kafka: &config::Kafka, transactional_id: &str) -> Result<Self, Broken> {
-        let context = Context::default();
+        let context = Context::of(kafka).needing("Write", Resource::TransactionalId(transactional_id.into()));
         let place = format!("Kafka at {}, transactional id {transactional_id}", kafka.bootstrap_servers);
         let settings = [
             ("transactional.id", transactional_id),
@@ -96,6 +96,14 @@ impl Transactional {
         };
         transactional.producer.init_transactions(INIT_TIMEOUT).map_err(|error| transactional.broken("starting", &error))?;
         Ok(transactional)
+    }
+
+    /// The same, known to write these topics: a refusal names them.
+    #[must_use]
+    pub fn writing(mut self, topics: &[&str]) -> Self {
+        let needing = |context: Context, topic: &&str| context.needing("Write", Resource::Topic((*topic).into()));
+        self.context = topics.iter().fold(self.context, needing);
+        self
     }
 
     /// Writes the records and the offsets, both or neither.

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Context, client_config, explain};
+use super::{Context, Resource, client_config, explain};
 use crate::config;
 use crate::error::{Error, Result};
 
@@ -97,7 +97,8 @@ impl Writer {
     /// A writer to this topic. Connects when the first record comes.
     pub fn new(kafka: &config::Kafka, topic: &str) -> Result<Self> {
         let what = format!("Kafka at {}, writing to {topic}", kafka.bootstrap_servers);
-        let reports = Reports { context: Context::default(), tally: Arc::default() };
+        let context = Context::of(kafka).needing("Write", Resource::Topic(topic.into()));
+        let reports = Reports { context, tally: Arc::default() };
         let producer = client_config(kafka, &DEFAULTS)
             .create_with_context(reports)
             .map_err(|error| explain(&what, &error, &Context::default()))?;
