@@ -218,6 +218,39 @@ fn a_ca_of_one_s_own_is_written_where_it_is() {
 }
 
 #[test]
+fn what_druid_and_flink_are_handed_is_written_and_no_secret_is() {
+    let file = std::env::temp_dir().join(format!("pipeline-init-handed-{}", std::process::id()));
+    let text = r#"
+        [druid]
+        token = "canary"
+        kafka_properties = { "security.protocol" = "SASL_SSL", "sasl.jaas.config" = { env = "JA\"AS" } }
+        registry_properties = { "basic.auth.user.info" = { env = "INFO" } }
+        [superset]
+        public_url = "https://dashboards.example"
+        [flink]
+        gateway_url = "http://gateway:8083"
+        parallelism = 4
+        checkpoint_interval = "1m"
+        password = "canary"
+        kafka_properties = { "sasl.mechanism" = "PLAIN", "sasl.jaas.config" = "canary" }
+    "#;
+    std::fs::write(&file, text).unwrap();
+    let connections = config::connections(Some(&file), &[]).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let proposal = propose("SALES", &values_of(SALES), &sales(300), None).unwrap();
+    let (text, config) = accepted(&proposal, SALES, &connections);
+    assert!(!text.contains("canary"), "{text}");
+    for variable in ["PIPELINE_DRUID_TOKEN", "PIPELINE_FLINK_PASSWORD", "PIPELINE_FLINK_KAFKA_PROPERTIES_SASL_JAAS_CONFIG"] {
+        assert!(text.contains(variable), "{text}");
+    }
+    assert_eq!(config.druid.kafka_properties, connections.druid.kafka_properties);
+    assert_eq!(config.druid.registry_properties, connections.druid.registry_properties);
+    assert_eq!(config.superset.public_url, connections.superset.public_url);
+    let flink = |config: &Config| (config.flink.gateway_url.clone(), config.flink.parallelism, config.flink.checkpoint_interval);
+    assert_eq!(flink(&config), flink(&connections));
+}
+
+#[test]
 fn every_topic_name_gives_a_file_that_is_accepted() {
     for topic in ["a", ".a.b", "a-b", "A_b", "-", "_._", "9", "-9", "0123456789abcdef-0123456789ABCDEF", &"x".repeat(235)] {
         let proposal = propose(topic, &values_of(SALES), &sales(300), None).unwrap();

@@ -1,5 +1,6 @@
 //! A proposal as the text of a pipeline file. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -86,36 +87,63 @@ impl File {
         table.text("bootstrap_servers", &config.kafka.bootstrap_servers, &kafka.bootstrap_servers);
         self.connection(&table);
         let mut table = Connection::new("kafka.properties");
-        for (name, value) in &config.kafka.properties {
-            let value = value.0.expose();
-            if seen(name, value) == value {
-                table.text(name, value, "");
-            } else {
-                table.secret(name, "kafka.properties");
-            }
-        }
+        table.properties(&config.kafka.properties);
         self.connection(&table);
         let mut table = Connection::new("registry");
         table.text("url", &config.registry.url, &registry.url);
         table.option("username", config.registry.username.as_ref());
-        table.password(config.registry.password.as_ref());
+        table.login(config.registry.password.as_ref(), config.registry.token.as_ref());
         table.path("ca_file", config.registry.ca_file.as_deref());
         self.connection(&table);
         let mut table = Connection::new("druid");
         table.text("url", &config.druid.url, &druid.url);
         table.option("username", config.druid.username.as_ref());
-        table.password(config.druid.password.as_ref());
+        table.login(config.druid.password.as_ref(), config.druid.token.as_ref());
         table.path("ca_file", config.druid.ca_file.as_deref());
         table.text("kafka_bootstrap_servers", config.kafka_for_druid(), &config.kafka.bootstrap_servers);
         table.text("registry_url", config.registry_for_druid(), &config.registry.url);
         self.connection(&table);
+        let properties = [
+            ("druid.kafka_properties", &config.druid.kafka_properties),
+            ("druid.registry_properties", &config.druid.registry_properties),
+        ];
+        for (name, properties) in properties {
+            let mut table = Connection::new(name);
+            properties.iter().for_each(|(name, value)| table.handed(name, value));
+            self.connection(&table);
+        }
         let mut table = Connection::new("superset");
         table.text("url", &config.superset.url, &superset.url);
+        table.option("public_url", config.superset.public_url.as_ref());
         table.option("username", config.superset.username.as_ref());
-        table.password(config.superset.password.as_ref());
+        table.login(config.superset.password.as_ref(), config.superset.token.as_ref());
         table.path("ca_file", config.superset.ca_file.as_deref());
         table.text("druid_url", config.druid_for_superset(), &config.druid.url);
         self.connection(&table);
+        self.flink(config);
+    }
+
+    fn flink(&mut self, config: &Config) {
+        let (flink, default) = (&config.flink, config::Flink::default());
+        let mut table = Connection::new("flink");
+        table.text("url", &flink.url, &default.url);
+        table.text("gateway_url", &flink.gateway_url, &default.gateway_url);
+        table.option("username", flink.username.as_ref());
+        table.login(flink.password.as_ref(), flink.token.as_ref());
+        table.path("ca_file", flink.ca_file.as_deref());
+        table.text("kafka_bootstrap_servers", config.kafka_for_flink(), &config.kafka.bootstrap_servers);
+        table.text("registry_url", config.registry_for_flink(), &config.registry.url);
+        table.option("savepoints", flink.savepoints.as_ref());
+        table.text("checkpoint_interval", &flink.checkpoint_interval.to_string(), &default.checkpoint_interval.to_string());
+        table.lines.extend(flink.parallelism.map(|count| format!("parallelism = {count}")));
+        self.connection(&table);
+        let properties =
+            [("flink.kafka_properties", &flink.kafka_properties), ("flink.registry_properties", &flink.registry_properties)];
+        for (name, properties) in properties {
+            let mut table = Connection::new(name);
+            table.properties(properties);
+            self.connection(&table);
+        }
     }
 
     fn connection(&mut self, table: &Connection) {
@@ -265,9 +293,31 @@ impl Connection {
         path.iter().for_each(|path| self.text(key, &path.to_string_lossy(), ""));
     }
 
-    fn password(&mut self, password: Option<&config::Secret>) {
-        if password.is_some() {
-            self.secret("password", self.name);
+    fn login(&mut self, password: Option<&config::Secret>, token: Option<&config::Secret>) {
+        for (key, secret) in [("password", password), ("token", token)] {
+            if secret.is_some() {
+                self.secret(key, self.name);
+            }
+        }
+    }
+
+    fn properties(&mut self, properties: &BTreeMap<String, config::Property>) {
+        for (name, value) in properties {
+            let value = value.0.expose();
+            if seen(name, value) == value {
+                self.text(name, value, "");
+            } else {
+                self.secret(name, self.name);
+            }
+        }
+    }
+
+    fn handed(&mut self, name: &str, value: &config::Handed) {
+        match value {
+            config::Handed::Text(text) => self.text(name, text, ""),
+            config::Handed::Env(from) => {
+                self.lines.push(format!("{} = {{ env = {} }}", quoted(name), Value::from(from.env.as_str())));
+            }
         }
     }
 
