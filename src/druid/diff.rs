@@ -373,7 +373,10 @@ mod tests {
         let consumer = "/spec/ioConfig/consumerProperties/druid.dynamic.config.provider";
         let changed = told(consumer, provider("OTHER"));
         assert_eq!(changed.len(), 1);
-        assert!(changed[0].contains("config.provider: {") && changed[0].contains("OTHER") && !changed[0].contains("***"), "{changed:?}");
+        assert!(
+            changed[0].contains("config.provider: {") && changed[0].contains("OTHER") && !changed[0].contains("***"),
+            "{changed:?}"
+        );
         let mut more = provider("JAAS");
         more["variables"]["ssl.key.password"] = json!("KEY");
         assert_eq!(told(consumer, more).len(), 1);

@@ -3,7 +3,7 @@
 
 mod faulty;
 mod rest;
-mod strangers;
+pub mod strangers;
 mod tls;
 
 use std::time::Duration;

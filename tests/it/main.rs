@@ -1,6 +1,6 @@
 //! Integration tests: the program as a user runs it.
 //!
-//! * [`errors`], [`config`], [`completions`], [`messages`], [`embedded`] and [`demo`] need no server and run with every `cargo test`;
+//! * [`errors`], [`canary`], [`config`], [`completions`], [`messages`], [`embedded`] and [`demo`] need no server and run with every `cargo test`;
 //!   one of [`demo`] looks at the page with Chromium, and is ignored otherwise:
 //!   `tests/stack/install --browser && cargo test --release --test it -- --ignored demo`
 //!   Some of [`embedded`] and [`messages`] are at a terminal, which util-linux's `script` makes.
@@ -10,9 +10,12 @@
 //! * [`line`], [`setup`] and [`proof`] need all of them: `tests/stack/up && cargo test --release --test it -- --ignored line setup proof`
 //! * [`docker`] reads the files of `docker/`; what it says of the compose file needs Go, or PyPI's, and is ignored otherwise:
 //!   `cargo test --release --test it -- --ignored docker::`
+//! * [`secured`] needs a Kafka with TLS, logins and ACLs beside all of those: `tests/stack/up kafka registry druid superset secured &&
+//!   cargo test --release --test it -- --ignored secured::`
 //! * [`flink`] needs Flink beside those two: `tests/stack/up kafka registry flink && cargo test --release --test it -- --ignored flink::`
 
 mod arrows;
+mod canary;
 mod completions;
 mod config;
 mod demo;
@@ -26,4 +29,5 @@ mod kafka;
 mod line;
 mod messages;
 mod proof;
+mod secured;
 mod setup;

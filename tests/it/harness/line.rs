@@ -8,6 +8,9 @@ use toml::{Table, Value};
 
 use super::{Decoder, Ended, Running, Servers, Topics};
 
+/// The password of each user of the secured Kafka.
+pub const SECURED_PASSWORD: &str = "secured-stack-password";
+
 /// The line from a source topic to a dashboard. Dropping it deletes its topics, its subjects and its folder; set `TEST_KEEP` to
 /// keep them.
 pub struct Line {
@@ -29,6 +32,32 @@ impl Line {
         let mut line = Self::new(test, servers.kafka());
         line.use_servers(servers);
         line
+    }
+
+    /// A line on the Kafka of `tests/stack` that wants TLS and a login, and on its other servers. The pipeline file has all but the login.
+    pub fn on_secured(test: &str) -> Self {
+        let servers = Servers::get();
+        let mut line = Self::on_servers(test);
+        let login = [("sasl.mechanism", "PLAIN"), ("sasl.username", "admin"), ("sasl.password", SECURED_PASSWORD)];
+        let tls = [("security.protocol", "SASL_SSL".to_owned()), ("ssl.ca.location", servers.certificate("ca.pem"))];
+        let own = login.map(|(name, value)| (name, value.to_owned())).into_iter().chain(tls.clone()).collect();
+        line.topics = Topics::with(servers.secured(), own);
+        line.edit(|table| {
+            let kafka = section_of(table, "kafka");
+            kafka.insert("bootstrap_servers".into(), servers.secured().into());
+            let properties = tls.map(|(name, value)| (name.to_owned(), Value::from(value)));
+            kafka.insert("properties".into(), Table::from_iter(properties).into());
+            section_of(table, "druid").insert("kafka_bootstrap_servers".into(), servers.secured().into());
+        });
+        line
+    }
+
+    /// Sets properties of its Kafka clients.
+    pub fn set_kafka(&mut self, properties: &[(&str, &str)]) {
+        self.edit(|table| {
+            let table = section_of(section_of(table, "kafka"), "properties");
+            table.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))));
+        });
     }
 
     /// One of the worked examples in `config/`, on the servers of `tests/stack`.

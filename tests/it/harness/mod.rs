@@ -12,18 +12,20 @@ pub mod rest;
 mod servers;
 mod sums;
 mod superset;
+mod tls;
 mod topics;
 
 pub use avro::{Decoder, Fields, encode};
 pub use browser::Browser;
 pub use druid::Druid;
 pub use gate::{Cut, Gate};
-pub use line::Line;
+pub use line::{Line, SECURED_PASSWORD};
 pub use process::{Ended, Running};
 pub use random::Random;
 pub use servers::{Servers, block_on};
 pub use sums::{Comparison, Sums, closed, compare, minute, number, rows, sums, sums_without, text};
 pub use superset::Superset;
+pub use tls::{Authorization, TlsProxy};
 pub use topics::{Isolation, Record, Topics, committed, high, low};
 
 use std::time::{Duration, Instant};

@@ -83,6 +83,11 @@ impl Running {
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_000
     }
 
+    /// Its command line, as every user of the machine may read it.
+    pub fn command_line(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default().replace('\0', " ")
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()

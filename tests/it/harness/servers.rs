@@ -43,6 +43,21 @@ impl Servers {
         self.variable("FLINK_URL")
     }
 
+    /// The Kafka that wants TLS and a login, `host:port`.
+    pub fn secured(&self) -> &str {
+        self.variable("SECURED_SASL")
+    }
+
+    /// The same Kafka, where a client shows a certificate.
+    pub fn secured_tls(&self) -> &str {
+        self.variable("SECURED_TLS")
+    }
+
+    /// A file of the stack's CA: `ca.pem`, `client.pem`.
+    pub fn certificate(&self, file: &str) -> String {
+        format!("{}/{file}", self.variable("STACK_CERTIFICATES"))
+    }
+
     /// A setting of a server, as the pipeline file calls it.
     pub fn setting(&self, table: &str, key: &str) -> String {
         let found = self.settings().find(|(in_table, name, _)| in_table == table && name == key);

@@ -54,6 +54,12 @@ impl Superset {
         Self { session: Mutex::new(Session::new(&url)), url, slug: slug.into() }
     }
 
+    /// The access token of its login.
+    pub fn token(&self) -> String {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.headers[0].1.trim_start_matches("Bearer ").to_owned()
+    }
+
     /// The answer to a request under `/api/v1/`; null if it is no JSON.
     pub fn ask(&self, method: &Method, path: &str, body: Option<&Json>) -> Json {
         let url = format!("{}/api/v1/{path}", self.url);

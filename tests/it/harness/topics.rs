@@ -62,17 +62,26 @@ impl Record {
 /// A cluster's topics.
 pub struct Topics {
     kafka: String,
+    properties: Vec<(&'static str, String)>,
 }
 
 impl Topics {
     pub fn new(kafka: &str) -> Self {
-        Self { kafka: kafka.into() }
+        Self::with(kafka, Vec::new())
+    }
+
+    /// Those of a cluster that takes clients with these properties only.
+    pub fn with(kafka: &str, properties: Vec<(&'static str, String)>) -> Self {
+        Self { kafka: kafka.into(), properties }
     }
 
     /// What every client of the cluster needs.
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.kafka).set("allow.auto.create.topics", "false");
+        for (name, value) in &self.properties {
+            config.set(*name, value);
+        }
         config
     }
 
