@@ -47,13 +47,29 @@ fn no_topic(supervisor: &Supervisor, said: &str) -> Error {
 }
 
 fn no_kafka(supervisor: &Supervisor, said: &str) -> Error {
-    Error::new(Kind::Unreachable, format!("Druid does not reach Kafka at {}: {said}", supervisor.kafka()))
-        .hint("[druid] kafka_bootstrap_servers says how Druid reaches it, where that differs from how this program does")
+    let [variables, _] = supervisor.variables();
+    Error::new(Kind::Unreachable, format!("Druid does not reach Kafka at {}: {said}", supervisor.kafka())).hint(way(
+        "kafka_bootstrap_servers",
+        "kafka_properties",
+        &variables,
+    ))
 }
 
 fn no_registry(supervisor: &Supervisor, said: &str) -> Error {
+    let [_, variables] = supervisor.variables();
     Error::new(Kind::Unreachable, format!("Druid does not reach the schema registry at {}: {said}", supervisor.registry()))
-        .hint("[druid] registry_url says how Druid reaches it, where that differs from how this program does")
+        .hint(way("registry_url", "registry_properties", &variables))
+}
+
+/// Where the pipeline file says how Druid reaches a server. Of a variable that is not set, Druid only says "null".
+fn way(address: &str, properties: &str, variables: &[&str]) -> String {
+    let way = format!("[druid] {address} says how Druid reaches it, where that differs from how this program does");
+    match variables {
+        [] => way,
+        some => {
+            format!("{way}, and [druid.{properties}] how it logs in: is {} set for all of Druid's processes?", some.join(", "))
+        }
+    }
 }
 
 fn unreadable(supervisor: &Supervisor, said: &str) -> Error {
@@ -200,6 +216,16 @@ mod tests {
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.message.contains(part) && error.message.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn the_variables_that_druid_needs_are_named() {
+        let mut config = config::load(None, &[]).unwrap();
+        config.druid.kafka_properties = toml::from_str("\"sasl.jaas.config\" = { env = \"JAAS\" }").unwrap();
+        let columns = columns::columns("SALES-value", &config.sources[0].schema_text, &config.datasources[0]).unwrap();
+        let supervisor = spec::supervisor(&config, &config.datasources[0], &columns).unwrap();
+        let error = reading(&supervisor, "Unable to create RecordSupplier: null");
+        assert!(error.hint.unwrap().contains("is JAAS set for all of Druid's processes?"));
     }
 
     #[test]

@@ -28,6 +28,12 @@ pub fn properties(handed: &BTreeMap<String, Handed>) -> Map<String, Value> {
     properties
 }
 
+/// The variables of Druid's processes that are named there.
+pub fn variables(properties: &Map<String, Value>) -> Vec<&str> {
+    let named = properties.get(PROVIDER).and_then(|provider| provider["variables"].as_object());
+    named.into_iter().flatten().filter_map(|(_, name)| name.as_str()).collect()
+}
+
 /// What this program needs credentials for, Druid needs them too, or another way.
 pub fn check(config: &Config) -> Result<()> {
     let (kafka, druid) = (&config.kafka.properties, &config.druid);
@@ -71,6 +77,7 @@ mod tests {
             "sasl.mechanism": "PLAIN",
             PROVIDER: {"type": "environment", "variables": {"sasl.jaas.config": "JAAS", "ssl.key.password": "KEY"}},
         });
+        assert_eq!(variables(&properties(&handed)), ["JAAS", "KEY"]);
         assert_eq!(Value::from(properties(&handed)), expected);
         assert!(properties(&BTreeMap::new()).is_empty());
     }

@@ -194,6 +194,12 @@ impl Supervisor {
         &self.spec.io_config.input_format.avro_bytes_decoder.url
     }
 
+    /// The variables of Druid's processes that it takes secrets of Kafka's, and of the registry's, from.
+    pub fn variables(&self) -> [Vec<&str>; 2] {
+        let io = &self.spec.io_config;
+        [&io.consumer_properties.handed, &io.input_format.avro_bytes_decoder.config].map(handed::variables)
+    }
+
     /// The same, for a sample: it answers in time although Kafka does not.
     #[must_use]
     pub fn for_sampling(&self) -> Self {

@@ -120,10 +120,8 @@ impl Connection {
 
     fn kind(self) -> Kind {
         match self {
-            Self::Closed | Self::Untrusted | Self::NoTls => Kind::Unreachable,
-            Self::Certificate | Self::Mechanism | Self::Login => Kind::Refused,
-            Self::Other(Kind::Refused) => Kind::Refused,
-            Self::Other(_) => Kind::Unreachable,
+            Self::Certificate | Self::Mechanism | Self::Login | Self::Other(Kind::Refused) => Kind::Refused,
+            Self::Closed | Self::Untrusted | Self::NoTls | Self::Other(_) => Kind::Unreachable,
         }
     }
 

@@ -53,18 +53,18 @@ fn oauthbearer() {
     works(&line);
 }
 
+/// Has the line look for Kafka at this address.
+fn at(line: &mut Line, kafka: &str) {
+    line.edit(|table| {
+        table["kafka"]["bootstrap_servers"] = kafka.into();
+    });
+}
+
 /// At the port where a client shows a certificate.
 fn with_certificate(test: &str, properties: &[(&str, &str)]) -> Line {
     let mut line = Line::on_secured(test);
     line.set_kafka(&[&[("security.protocol", "SSL")], properties].concat());
-    line.edit(|table| {
-        drop(
-            table["kafka"]
-                .as_table_mut()
-                .expect("a table")
-                .insert("bootstrap_servers".into(), Servers::get().secured_tls().into()),
-        )
-    });
+    at(&mut line, Servers::get().secured_tls());
     line
 }
 
@@ -130,8 +130,6 @@ fn no_tls_where_it_is_wanted() {
 fn tls_where_none_is_spoken() {
     let mut line = Line::on_secured("tls");
     log_in(&mut line, "line", "PLAIN");
-    line.edit(|table| {
-        drop(table["kafka"].as_table_mut().expect("a table").insert("bootstrap_servers".into(), Servers::get().kafka().into()))
-    });
+    at(&mut line, Servers::get().kafka());
     fails(&line, 69, &["PLAINTEXT", "SASL_PLAINTEXT"]);
 }
