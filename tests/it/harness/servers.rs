@@ -40,7 +40,7 @@ impl Servers {
 
     /// Flink's REST address.
     pub fn flink(&self) -> &str {
-        self.variable("FLINK_URL")
+        self.variable("PIPELINE_FLINK_URL")
     }
 
     /// The Kafka that wants TLS and a login, `host:port`.

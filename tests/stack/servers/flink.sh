@@ -1,4 +1,4 @@
-# Apache Flink: a session cluster (JobManager and TaskManager), and what its SQL client needs to talk to Kafka and the schema registry.
+# Apache Flink: a session cluster (JobManager and TaskManager) and a SQL Gateway, with what they need to talk to Kafka and the schema registry.
 # Flink's lib/ and opt/ come from the Python package that carries them; 2.2 is the newest line that has a Kafka connector.
 # shellcheck shell=bash
 FLINK_VERSION=2.2.1
@@ -34,6 +34,7 @@ flink_libraries() {
 flink_start() {
   local conf=$RUN/conf/flink tmp=$RUN/data/flink/tmp
   need_port flink "$FLINK_PORT"
+  need_port flink "$FLINK_GATEWAY_PORT"
   need_port flink "$FLINK_RPC_PORT"
   need_port flink "$FLINK_BLOB_PORT"
   mkdir -p "$conf" "$tmp"
@@ -45,7 +46,11 @@ flink_start() {
   await flink-jobmanager 120 ask "$(address flink)/overview"
   launch flink-taskmanager "${FLINK_JAVA[@]}" -Xms896m -Xmx896m -XX:MaxDirectMemorySize=256m -XX:MaxMetaspaceSize=256m -cp "$FLINK_HOME/lib/*" \
     org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$conf"
+  # Beside the TaskManager: it is needed last.
+  launch flink-gateway "${FLINK_JAVA[@]}" -Xmx256m -XX:TieredStopAtLevel=1 -cp "$FLINK_HOME/lib/*:$FLINK_HOME/opt/flink-sql-gateway-$FLINK_VERSION.jar" \
+    org.apache.flink.table.gateway.SqlGateway
   await flink-taskmanager 120 flink_has_slots
+  await flink-gateway 120 ask "http://$HOST:$FLINK_GATEWAY_PORT/v1/info"
 }
 
 flink_has_slots() { ask "$(address flink)/overview" | grep -q '"slots-total":4'; }
@@ -69,6 +74,12 @@ rest:
   address: $HOST
   bind-address: $HOST
   port: $FLINK_PORT
+sql-gateway:
+  endpoint:
+    rest:
+      address: $HOST
+      bind-address: $HOST
+      port: $FLINK_GATEWAY_PORT
 jobmanager:
   bind-host: $HOST
   rpc:
@@ -114,12 +125,13 @@ execution:
   checkpointing:
     interval: 10s
     mode: EXACTLY_ONCE
+    savepoint-dir: file://$1/savepoints
 io:
   tmp:
     dirs: $1
 END
 }
 
-flink_processes() { printf '%s\n' flink-taskmanager flink-jobmanager; }
+flink_processes() { printf '%s\n' flink-gateway flink-taskmanager flink-jobmanager; }
 
-flink_stop() { halt flink-taskmanager flink-jobmanager; }
+flink_stop() { halt flink-gateway flink-taskmanager flink-jobmanager; }
