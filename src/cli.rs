@@ -376,24 +376,26 @@ pub enum Engine {
 /// `pipeline aggregate`
 #[derive(Debug, Args)]
 #[command(after_long_help = AGGREGATE)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Aggregate {
     /// What runs it: this process, or the Flink cluster that [flink] names, where it goes on without this process
     #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
     pub engine: Engine,
-    /// With --engine flink: write the SQL to stdout, and do nothing else
+    /// With --engine flink: write the SQL to stdout, secrets hidden, and do nothing else
     #[arg(long)]
     pub dry_run: bool,
     /// With --engine flink: go on from this savepoint, which a stopped job left behind
     #[arg(long, value_name = "PATH", conflicts_with = "start")]
     pub savepoint: Option<String>,
-    /// With --engine flink: leave the job running once it runs, and end
+    /// With --engine flink: leave the job running once it has its first checkpoint, and end; its id is on stdout
     #[arg(long)]
     pub detach: bool,
     /// The aggregate to run, by its sink topic; needed if the file has several
     #[arg(long, value_name = "TOPIC")]
     pub sink: Option<String>,
-    /// Where to begin: `committed` (where the last run came to; at first, the earliest record), `earliest`, `latest`, or
-    /// after=TIME (the earliest record, leaving out windows that end by TIME)
+    /// Where to begin: `committed` (where the last run came to; at first, the earliest record), `earliest`, `latest`,
+    /// after=TIME (the earliest record, leaving out windows that end by TIME), or after=sink (TIME is the end of the last window in
+    /// the sink: after Flink)
     #[arg(long, default_value = "committed", value_name = "WHERE")]
     pub start: Start,
     /// Empty the sink and do it all again from the earliest record; dead letters are not emptied, and are written again

@@ -5,24 +5,29 @@
 //! ```
 //!
 //! [`session`] is the loop that drives them on a thread of its own; [`restore`] decides where it begins. A session that cannot
-//! go on ends, and a new one begins from what was committed: there is one way to recover, and every start takes it.
+//! go on ends, and a new one begins from what was committed: there is one way to recover, and every start takes it. [`handover`] is
+//! that start for Flink, which then does the work in our place; [`rows`] is how we come back.
 
 mod control;
 mod dead_letter;
 mod ends;
+mod handover;
 mod idle;
 mod layout;
 mod look;
 mod patience;
 mod reader;
 mod restore;
+mod rows;
 mod run;
 mod session;
 mod turn;
 mod work;
 
 pub use control::{Control, Snapshot, Status};
-pub use layout::Layout;
+pub use handover::{Beginning, Handover, after_savepoint};
+pub use layout::{Input, Layout};
 pub use reader::{Decoded, Reader, Unreadable, Writer};
 pub use restore::{Start, committed_progress};
+pub use rows::last_window_end;
 pub use run::{Job, Outcome, compacted};

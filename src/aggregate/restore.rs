@@ -48,6 +48,9 @@ const SCHEMALESS_BYTES: usize = 34;
 /// Stands beside the offsets in place of a stamp while `--reset` empties the sink.
 pub const UNFINISHED_RESET: &str = "reset";
 
+/// Stands beside the offsets in place of a stamp when the topic is handed to Flink. Its first checkpoint clears it.
+pub const WITH_FLINK: &str = "flink";
+
 /// What the metadata beside a committed offset says, for whoever looks on: how far reading has come, and the id of the topic that
 /// was read. `None`: this program did not commit it, or a reset was not finished.
 pub fn committed_progress(metadata: &str) -> Option<(Progress, String)> {
@@ -99,6 +102,8 @@ pub enum Start {
     Latest,
     /// At the earliest record, leaving out the windows that end at or before this time.
     After(Instant),
+    /// The same, this time being the end of the last window in the sink: after Flink, which writes windows in their order.
+    AfterSink,
 }
 
 impl FromStr for Start {
@@ -109,8 +114,9 @@ impl FromStr for Start {
             ("committed", _) => Ok(Self::Committed),
             ("earliest", _) => Ok(Self::Earliest),
             ("latest", _) => Ok(Self::Latest),
+            (_, Some("sink")) => Ok(Self::AfterSink),
             (_, Some(time)) => time.parse().map(Self::After),
-            _ => Err("write committed, earliest, latest or after=TIME".into()),
+            _ => Err("write committed, earliest, latest, after=TIME or after=sink".into()),
         }
     }
 }
@@ -222,12 +228,14 @@ impl Identity {
         if metadata == UNFINISHED_RESET {
             return Err(refuse(Kind::DataLoss, "a --reset was not finished: the sink may be emptied or not".into()));
         }
+        if metadata == WITH_FLINK {
+            return Err(with_flink(format!("the topic was handed to Flink: the offset of partition {partition} is from then")));
+        }
         let stamp: Stamp =
             serde_json::from_str(metadata).ok().filter(|stamp: &Stamp| stamp.version == VERSION).ok_or_else(|| {
-                refuse(
-                    Kind::DataLoss,
-                    format!("the offset committed for partition {partition} was not committed by this program"),
-                )
+                let what = format!("the offset committed for partition {partition} was not committed by this program");
+                // Flink's connector, and every plain consumer, leaves no metadata.
+                if metadata.is_empty() { with_flink(what) } else { refuse(Kind::DataLoss, what) }
             })?;
         if stamp.definition != self.definition {
             let what = format!(
@@ -282,8 +290,17 @@ fn begin(partition: i32, found: &Found, start: Start) -> (i32, i64, Progress) {
         Start::Latest => (partition, high, Progress::starting_at(high)),
         // What is in the log now counts as read before, so that what lies in closed windows is passed over, not dead-lettered.
         Start::After(time) => (partition, low, Progress { closed_through: time.0, ..Progress::starting_at(high) }),
-        Start::Committed | Start::Earliest | Start::Reset => (partition, low, Progress::starting_at(low)),
+        // After an empty sink is from the beginning.
+        Start::Committed | Start::Earliest | Start::Reset | Start::AfterSink => (partition, low, Progress::starting_at(low)),
     }
+}
+
+/// What Flink read since is in its rows and its savepoint only.
+fn with_flink(what: String) -> Error {
+    Error::new(Kind::DataLoss, what).hint(
+        "if Flink had the topic last, stop its job and go on behind the last window in the sink, --start after=sink, or in Flink, \
+         --engine flink --savepoint PATH; else choose where to begin anew: --start earliest, --start latest, --start after=TIME, or --reset",
+    )
 }
 
 fn refuse(kind: Kind, what: String) -> Error {
@@ -345,6 +362,7 @@ mod tests {
         let cases = [
             (Found { committed: Some((5, String::new())), ends: good }, Kind::DataLoss, "not committed by this program"),
             (Found { committed: Some((5, UNFINISHED_RESET.into())), ends: good }, Kind::DataLoss, "was not finished"),
+            (Found { committed: Some((5, WITH_FLINK.into())), ends: good }, Kind::DataLoss, "handed to Flink"),
             (
                 other(|stamp| stamp.definition = "window 1 ms".into()),
                 Kind::Config,
@@ -358,7 +376,13 @@ mod tests {
             let error = restore(found).unwrap_err();
             assert_eq!(error.kind, kind);
             assert!(error.message.contains(words), "{error}");
-            assert!(error.hint.unwrap().contains("--start earliest"));
+            let hint = error.hint.unwrap();
+            assert!(hint.contains("--start earliest"));
+            assert_eq!(
+                hint.contains("--start after=sink"),
+                error.message.contains("not committed by this program") || error.message.contains("handed to Flink"),
+                "{hint}"
+            );
         }
     }
 
@@ -406,5 +430,6 @@ mod tests {
         let restored = identity().restore(&found, Part::Whole, "after=120000".parse().unwrap(), true).unwrap();
         assert_eq!(restored.assigned, [(0, 3, Progress { closed_through: 120_000, ..Progress::starting_at(8) })]);
         assert!("afterwards".parse::<Start>().is_err());
+        assert_eq!("after=sink".parse(), Ok(Start::AfterSink));
     }
 }

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::control::Control;
 use super::layout::Layout;
 use super::restore::Start;
+use super::rows::last_window_end;
 use super::session::Session;
 use super::turn::Interrupted;
 use crate::config::{self, Config};
@@ -61,15 +62,15 @@ impl Job {
         let key_id = registry.register(&format!("{}-key", aggregate.sink), &layout.key_schema).await?;
         let value_id = registry.register(&format!("{}-value", aggregate.sink), &layout.value_schema).await?;
         let dead_letters = aggregate.dead_letter_topic();
-        let delete = ("cleanup.policy", "delete");
-        let (replication, retention) = (aggregate.replication_factor, aggregate.retention);
-        let sink = TopicSpec { name: &aggregate.sink, partitions, replication, retention, settings: &[delete] };
-        cluster.ensure(&sink).await?;
-        refuse_compacted(&cluster, &aggregate.sink, "of each key it would keep the last window only").await?;
+        let sink = ensure_sink(&cluster, aggregate, partitions).await?;
         // A dead letter is larger than the record that it holds.
-        let large = ("max.message.bytes", "8388608");
-        let letters = TopicSpec { name: &dead_letters, partitions: 1, settings: &[delete, large], ..sink };
+        let settings = [DELETE, ("max.message.bytes", "8388608")];
+        let letters = TopicSpec { name: &dead_letters, partitions: 1, settings: &settings, ..sink };
         cluster.ensure(&letters).await?;
+        let start = match start {
+            Start::AfterSink => after_sink(&config.kafka, &registry, &aggregate.sink).await?,
+            start => start,
+        };
         Ok(Self {
             kafka: config.kafka.clone(),
             aggregate: aggregate.clone(),
@@ -156,8 +157,30 @@ impl Job {
     }
 }
 
+/// Rows are not to be compacted: the key may be that of many.
+const DELETE: (&str, &str) = ("cleanup.policy", "delete");
+
+/// Creates the sink topic, if need be, with as many partitions as the source.
+pub(super) async fn ensure_sink<'a>(
+    cluster: &Cluster,
+    aggregate: &'a config::Aggregate,
+    partitions: i32,
+) -> Result<TopicSpec<'a>> {
+    let (replication, retention) = (aggregate.replication_factor, aggregate.retention);
+    let sink = TopicSpec { name: &aggregate.sink, partitions, replication, retention, settings: &[DELETE] };
+    cluster.ensure(&sink).await?;
+    refuse_compacted(cluster, &aggregate.sink, "of each key it would keep the last window only").await?;
+    Ok(sink)
+}
+
+/// `--start after=sink` as a time.
+pub(super) async fn after_sink(kafka: &config::Kafka, registry: &Registry, sink: &str) -> Result<Start> {
+    let end = last_window_end(kafka, registry, sink).await?;
+    Ok(end.map_or(Start::Earliest, |end| Start::After(config::Instant(end))))
+}
+
 /// Compaction removes records that sums need, and sums that readers need.
-async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<()> {
+pub(super) async fn refuse_compacted(cluster: &Cluster, topic: &str, why: &str) -> Result<()> {
     match cluster.setting(topic, "cleanup.policy").await? {
         Setting::Is(policy) if policy.contains("compact") => Err(compacted(topic, &policy, why)),
         Setting::Is(_) => Ok(()),

@@ -65,7 +65,7 @@ impl<'a> Turn<'a> {
         let Some(member) = member else {
             // First of all: this aborts a predecessor's open transaction, whose offsets would not be readable.
             let producer = Transactional::new(&job.kafka, &job.transactional_id())?.writing(&job.written());
-            refuse_members(job, control, cluster)?;
+            refuse_members(&job.group, control, cluster)?;
             return Ok(Self { producer, shared: None });
         };
         let share = wait_for_share(job, control, member)?;
@@ -134,11 +134,12 @@ fn shared_by(members: &str) -> Error {
         .hint("they share the source: stop them first, or start this one with --instance NAME too")
 }
 
-fn refuse_members(job: &Job, control: &Control, cluster: &Cluster) -> Result<()> {
+/// An error if the group has members, once those that were killed have had their time.
+pub(super) fn refuse_members(group: &str, control: &Control, cluster: &Cluster) -> Result<()> {
     let begin = Instant::now();
     loop {
         control.beat("looking for instances that share the source");
-        let members = cluster.members(&job.group)?;
+        let members = cluster.members(group)?;
         if members.is_empty() {
             return Ok(());
         }

@@ -160,6 +160,20 @@ is no record. A record whose window has been closed meanwhile becomes a letter a
 
 `pipeline aggregate --reset` reads the originals again by itself: do one or the other, not both.";
 
+/// What the help says of where an aggregate runs.
 pub const AGGREGATE: &str = "\
-On Flink (--engine flink) the job of the same name that runs there already is watched, not started twice. Ctrl-C stops the job with a
-savepoint and tells how to go on from it, there or here; --detach leaves it running.";
+It runs in this process until Ctrl-C, and the next start goes on where it was left. A second start takes over.
+
+On Flink (--engine flink), for more than one machine's worth of events or very long windows: the same pipeline file, as SQL for the \
+SQL Gateway that [flink] names. A job of the same name that runs there already is watched, not started twice. Ctrl-C stops the job \
+with a savepoint, whose path is on stdout; --detach leaves the job running, and the same command without it watches it again.
+  pipeline aggregate --engine flink --dry-run           the SQL; no server is asked
+  pipeline aggregate --engine flink                     goes on where this program came to
+  pipeline aggregate --engine flink --savepoint PATH    goes on where Flink was stopped
+  pipeline aggregate --start after=sink                 comes back from Flink: goes on behind the last window in the sink
+Each of these loses no row and writes none twice. Once Flink has a topic, a plain start here is refused (74).
+
+Flink drops late records and those whose time is too far ahead, where this program keeps them as dead letters; a record that cannot \
+be read ends its job; sums that do not fit wrap; the last windows of a stream that has stopped stay open. What it cannot do at all is \
+refused (78): late = \"delta\", poison = \"fail\", a time that may be null, a field of several types. --instance, --reset and \
+--metrics-listen are not for Flink; --until-caught-up goes with --close-all.";

@@ -1,11 +1,13 @@
 //! `pipeline aggregate`
 
+mod flink;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
 use super::messages;
 use crate::aggregate::{Control, Job, Outcome, Snapshot, Status};
-use crate::cli::Aggregate;
+use crate::cli::{Aggregate, Engine};
 use crate::config::{Config, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::metrics;
@@ -14,6 +16,14 @@ use crate::metrics;
 const STOP_LIMIT: Duration = Duration::from_secs(9);
 
 pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
+    match args.engine {
+        Engine::Builtin => run_here(config, args).await,
+        Engine::Flink => flink::run(config, args).await,
+    }
+}
+
+async fn run_here(config: &Config, args: &Aggregate) -> Result<()> {
+    flink::refuse_flags(args)?;
     let aggregate = config.aggregate(args.sink.as_deref())?;
     args.instance.iter().try_for_each(|instance| Job::may_share(aggregate, instance))?;
     let mut job = Job::prepare(config, aggregate, args.start).await?;

@@ -35,6 +35,8 @@ pub const OTHER_RELEASE: &str =
 pub struct Server {
     name: &'static str,
     table: &'static str,
+    /// The key of its address there.
+    key: &'static str,
     base: Url,
     timeout: Duration,
     credentials: Option<Credentials>,
@@ -71,7 +73,13 @@ impl Server {
         }
         let client = client(&base, http)
             .map_err(|error| Error::new(Kind::Failed, format!("{name}: cannot set up an HTTP client: {error}")))?;
-        Ok(Self { name, table, base, timeout: http.timeout, credentials: http.credentials.clone(), client })
+        Ok(Self { name, table, key: "url", base, timeout: http.timeout, credentials: http.credentials.clone(), client })
+    }
+
+    /// The same, but the pipeline file has its address under this key.
+    #[must_use]
+    pub fn under(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     /// The address, with a slash at its end.
@@ -155,15 +163,16 @@ impl Server {
 
     fn no_answer(&self, what: &str, error: &reqwest::Error) -> Failure {
         let cause = Cause::of(error);
-        let (table, variable) = (self.table, self.table.to_uppercase());
+        let (table, key) = (self.table, self.key);
+        let [variable, key_variable] = [table, key].map(str::to_uppercase);
         let hint = match cause {
             Cause::Untrusted(_) => format!(
                 "if a CA of your own signed it, name the file with that CA's certificate: [{table}] ca_file, or PIPELINE_{variable}_CA_FILE"
             ),
-            Cause::OtherName => format!("write one of the names that the certificate is for into [{table}] url"),
-            Cause::NoTls => format!("does it speak http? write http:// into [{table}] url"),
+            Cause::OtherName => format!("write one of the names that the certificate is for into [{table}] {key}"),
+            Cause::NoTls => format!("does it speak http? write http:// into [{table}] {key}"),
             Cause::Timeout | Cause::Other(_) => format!(
-                "is {} running at {}? its address is [{table}] url in the pipeline file, or PIPELINE_{variable}_URL",
+                "is {} running at {}? its address is [{table}] {key} in the pipeline file, or PIPELINE_{variable}_{key_variable}",
                 self.name, self.base
             ),
         };

@@ -10,6 +10,7 @@ use pipeline::backup::Backup;
 use pipeline::config::{self, Config, Secret};
 use pipeline::druid::{self, Druid};
 use pipeline::error::{Error, Result};
+use pipeline::flink;
 use pipeline::registry::Registry;
 use pipeline::superset;
 use pipeline::superset::address::Address;
@@ -156,7 +157,7 @@ macro_rules! asks {
 }
 
 fn calls() -> Vec<Call> {
-    [of_the_registry(), of_druid(), of_superset()].concat()
+    [of_the_registry(), of_druid(), of_superset(), of_the_jobmanager(), of_the_gateway()].concat()
 }
 
 fn of_the_registry() -> Vec<Call> {
@@ -326,6 +327,59 @@ fn of_superset() -> Vec<Call> {
     ]
 }
 
+fn of_the_jobmanager() -> Vec<Call> {
+    vec![
+        call("Flink, jobs", ("GET", "jobs/overview"), &[], asks!(|c| flink(&c)?.jobs().await?)),
+        call("Flink, checkpoints", ("GET", "jobs/J/checkpoints"), &[], asks!(|c| flink(&c)?.checkpoints("J").await?)),
+        call("Flink, restarts", ("GET", "jobs/J/metrics"), &[], asks!(|c| flink(&c)?.restarts("J").await?)),
+        call("Flink, failure", ("GET", "jobs/J/exceptions"), &[], asks!(|c| flink(&c)?.failure("J").await?)),
+        call("Flink, meters", ("GET", "jobs/J"), &[], asks!(|c| flink(&c)?.meters("J").await?)),
+        call(
+            "Flink, progress",
+            ("GET", "jobs/J/vertices/V/subtasks/metrics"),
+            &[],
+            asks!(|c| flink(&c)?.progress("J", &[("V".to_owned(), vec!["m".to_owned()])].into()).await?),
+        ),
+        call("Flink, stop", ("POST", "jobs/J/stop"), &[], asks!(|c| flink(&c)?.stop("J", None).await?)),
+        call("Flink, savepoint", ("GET", "jobs/J/savepoints/R"), &[], asks!(|c| flink(&c)?.savepoint("J", "R").await?)),
+        call("Flink, cancel", ("PATCH", "jobs/J"), &[], asks!(|c| flink(&c)?.cancel("J").await?)),
+        call("Flink, config", ("GET", "jobmanager/config"), &[], asks!(|c| flink(&c)?.has_savepoint_folder().await?)),
+    ]
+}
+
+fn of_the_gateway() -> Vec<Call> {
+    vec![
+        call("Flink's SQL Gateway, open", ("POST", "v2/sessions"), &[], asks!(|c| gateway(&c)?.open().await?)),
+        call(
+            "Flink's SQL Gateway, execute",
+            ("POST", "v2/sessions/S/statements"),
+            &[],
+            asks!(|c| gateway(&c)?.execute("S", "SELECT 1").await?),
+        ),
+        call(
+            "Flink's SQL Gateway, status",
+            ("GET", "v2/sessions/S/operations/O/status"),
+            &[],
+            asks!(|c| gateway(&c)?.is_running("S", "O").await?),
+        ),
+        call(
+            "Flink's SQL Gateway, result",
+            ("GET", "v2/sessions/S/operations/O/result/0"),
+            &[],
+            asks!(|c| gateway(&c)?.job("S", "O").await?),
+        ),
+        call("Flink's SQL Gateway, close", ("DELETE", "v2/sessions/S"), &[], asks!(|c| gateway(&c)?.close("S").await?)),
+    ]
+}
+
+fn flink(config: &Config) -> Result<flink::Cluster> {
+    flink::Cluster::new(config)
+}
+
+fn gateway(config: &Config) -> Result<flink::Gateway> {
+    flink::Gateway::new(config)
+}
+
 fn registry(config: &Config) -> Result<Registry> {
     Registry::new(&config.registry)
 }
@@ -370,10 +424,11 @@ fn config(address: &str, timeout: Duration) -> Config {
     (config.registry.username, config.registry.password) = (Some("me".into()), password.clone());
     (config.druid.username, config.druid.password) = (Some("me".into()), password.clone());
     (config.superset.username, config.superset.password) = (Some("me".into()), password);
-    for url in [&mut config.registry.url, &mut config.druid.url, &mut config.superset.url] {
+    let Config { registry, druid, superset, flink, .. } = &mut config;
+    for url in [&mut registry.url, &mut druid.url, &mut superset.url, &mut flink.url, &mut flink.gateway_url] {
         *url = format!("http://{address}");
     }
-    for http in [&mut config.registry.http, &mut config.druid.http, &mut config.superset.http] {
+    for http in [&mut registry.http, &mut druid.http, &mut superset.http, &mut flink.http] {
         http.timeout = timeout;
     }
     config
@@ -391,7 +446,7 @@ async fn judge(mut call: Call, fault: Fault, mut tries: usize, told: Told) -> Op
     let asked = (call.make)(config(&server.address, if slow { SHORT } else { Duration::from_secs(10) }));
     let Ok(ended) = tokio::time::timeout(BOUND, asked).await else { return Some(format!("goes on after {BOUND:?}")) };
     let took = begun.elapsed();
-    let tries = if call.request.0 == "POST" && tries == 3 { 1 } else { tries };
+    let tries = if ["POST", "PATCH"].contains(&call.request.0) && tries == 3 { 1 } else { tries };
     if server.faults() != tries {
         return Some(format!("asked {} times, not {tries}", server.faults()));
     }
@@ -466,9 +521,11 @@ fn every_request_has_a_column() {
         include_str!("../../../src/druid/client.rs"),
         include_str!("../../../src/registry.rs"),
         include_str!("../../../src/superset/client.rs"),
+        include_str!("../../../src/flink/cluster.rs"),
+        include_str!("../../../src/flink/gateway.rs"),
     ];
-    // One is made of the others, one is what `restore` sends.
-    let beside = ["newest", "import_zip"];
+    // Two are made of the others, one is what `restore` sends.
+    let beside = ["newest", "submit", "import_zip"];
     for method in clients.iter().flat_map(|text| text.split("pub async fn ").skip(1)) {
         let name = method.split('(').next().unwrap_or_default();
         assert!(beside.contains(&name) || include_str!("rest.rs").contains(&format!(".{name}(")), "{name}");
