@@ -5,7 +5,8 @@
 //!
 //! *Here to Flink.* The transactional id is taken over, which fences an instance that runs. Flink reads each partition from the offset
 //! that we committed, its oldest record in an open window, and leaves out records before `closed_through`: they are in a row, or were
-//! handled as late. So each window is written whole by one of the two. A record that comes late counts as Flink judges it.
+//! handled as late. So each window is written whole by one of the two. A record that comes late counts as Flink judges it. Where
+//! instances that shared the topic have closed different windows, the topic is not handed over: no one time would say what is closed.
 //!
 //! *Before the job is submitted,* [`WITH_FLINK`] is committed beside the offsets, since a plain start of ours would write Flink's
 //! windows again. Flink's checkpoints commit offsets without metadata, which is refused too. If the job never runs, what was
@@ -16,15 +17,23 @@
 //! the source from its beginning and leaves out what belongs to windows up to T. What came late for those is gone with Flink, which
 //! drops it; what is in the log by then and belongs to later windows counts, also where Flink would have dropped it.
 //!
-//! *Flink to Flink.* From a savepoint Flink knows how far it read, but not its watermark before it: T is asked of the sink again.
+//! Nothing would fence a job that still runs: whoever comes back looks for it first, and T is looked up when nobody of ours writes.
+//!
+//! *Flink to Flink.* From a savepoint Flink knows how far it read, but not its watermark before it: T is asked of the sink again. An
+//! earlier savepoint would write windows again, so the last one is [committed](leave_savepoint) beside the offsets, and no other is
+//! taken; once a job has gone on from it, its checkpoints clear that, and whoever names a path is believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::runtime::Handle;
 
 use super::control::Control;
 use super::layout::Layout;
-use super::restore::{Found, Identity, Part, Restored, Schemaless, Start, WITH_FLINK, committed_progress};
-use super::rows::last_window_end;
-use super::run::{after_sink, ensure_sink, refuse_compacted};
+use super::restore::{
+    Found, Identity, Part, Restored, Schemaless, Start, Stopped, WITH_FLINK, committed_progress, is_with_flink,
+};
+use super::rows::Sink;
+use super::run::{ensure_sink, refuse_compacted};
 use super::turn::{Interrupted, refuse_members};
 use crate::config::{self, Config};
 use crate::engine::{Commit, Progress, window_start};
@@ -39,12 +48,12 @@ pub struct Beginning {
     pub partition: i32,
     /// The first offset to read.
     pub offset: i64,
-    /// Records of before this time, ms, are left out, since their windows are closed; `i64::MIN`: none are.
-    pub from_ms: i64,
 }
 
 /// A topic that was taken from this engine, for another.
 pub struct Handover {
+    kafka: config::Kafka,
+    group: String,
     source: Source,
     producer: Transactional,
     identity: Identity,
@@ -62,14 +71,11 @@ impl Handover {
     /// Those of such a start: without progress a sink with rows is refused, for example.
     pub async fn take(config: &Config, aggregate: &config::Aggregate, layout: &Layout, start: Start) -> Result<Self> {
         let (cluster, _) = survey(config, aggregate).await?;
-        let start = match start {
-            Start::AfterSink => after_sink(&config.kafka, &Registry::new(&config.registry)?, &aggregate.sink).await?,
-            start => start,
-        };
+        let (registry, runtime) = (Registry::new(&config.registry)?, Handle::current());
         let (kafka, aggregate, definition) = (config.kafka.clone(), aggregate.clone(), layout.identity());
         let (window_ms, offset_ms) = (aggregate.window.0, aggregate.offset.0);
         blocking(move || {
-            let group = format!("pipeline-{}", aggregate.sink);
+            let group = group(&aggregate);
             let producer = Transactional::new(&kafka, &group).map_err(broken)?;
             refuse_members(&group, &Control::default(), &cluster).map_err(interrupted)?;
             let sink_has_rows = cluster.ends(&aggregate.sink)?.values().any(|ends| ends.high > 0);
@@ -81,22 +87,31 @@ impl Handover {
             let committed = |partition: &i32| before.get(partition).cloned().flatten();
             let found = ends.into_iter().map(|(partition, ends)| (partition, Found { committed: committed(&partition), ends }));
             let identity = Identity { definition, topic_id, partitions };
+            let start = if start == Start::AfterSink {
+                let sink = Sink { kafka: &kafka, registry: &registry, topic: &aggregate.sink, runtime: &runtime, beat: &|| () };
+                sink.start_behind(before.values().any(Option::is_some))?
+            } else {
+                start
+            };
             let restored = identity.restore(&found.collect(), Part::Whole, start, sink_has_rows)?;
-            Ok(Self { source, producer, identity, restored, window_ms, offset_ms, before })
+            closed_alike(&aggregate.source, &restored)?;
+            Ok(Self { kafka, group, source, producer, identity, restored, window_ms, offset_ms, before })
         })
         .await
     }
 
     /// Where each partition begins.
     pub fn beginnings(&self) -> Vec<Beginning> {
-        // What ends by a time need not be what begins before it: the time may be anybody's.
-        let from = |closed: i64| if closed == i64::MIN { closed } else { window_start(closed, self.window_ms, self.offset_ms) };
-        let beginning = |(partition, offset, progress): &(i32, i64, Progress)| Beginning {
-            partition: *partition,
-            offset: *offset,
-            from_ms: from(progress.closed_through),
-        };
+        let beginning = |(partition, offset, _): &(i32, i64, Progress)| Beginning { partition: *partition, offset: *offset };
         self.restored.assigned.iter().map(beginning).collect()
+    }
+
+    /// Records of before this time, ms, are left out, since their windows are closed; `None`: none are.
+    pub fn from_ms(&self) -> Option<i64> {
+        let closed = self.restored.assigned.iter().map(|(.., progress)| progress.closed_through).max();
+        // What ends by a time need not be what begins before it: the time may be anybody's.
+        let begin = |closed| window_start(closed, self.window_ms, self.offset_ms);
+        closed.filter(|closed| *closed > i64::MIN).map(begin)
     }
 
     /// Commits that the topic is with Flink from here on.
@@ -106,7 +121,7 @@ impl Handover {
         self.commit(offsets).await
     }
 
-    /// Commits what was committed before, or what a first start would commit: nobody has read anything meanwhile.
+    /// Commits what was committed before, or what a first start would commit, unless somebody went on meanwhile.
     pub async fn give_back(self) -> Result<()> {
         let mut offsets = BTreeMap::new();
         for (partition, offset, progress) in &self.restored.assigned {
@@ -116,34 +131,147 @@ impl Handover {
             let stamp = self.identity.stamp(&commit, self.identity.partitions, &schemaless)?;
             offsets.insert(*partition, before.unwrap_or((*offset, stamp)));
         }
-        self.commit(offsets).await.map(drop)
+        blocking(move || {
+            let committed = self.source.committed(self.identity.partitions)?;
+            if committed.values().flatten().any(|(_, metadata)| !is_with_flink(metadata)) {
+                return Ok(());
+            }
+            // A start that was refused has fenced the producer that handed over.
+            let producer = Transactional::new(&self.kafka, &self.group).map_err(broken)?;
+            commit(&self.source, &producer, &offsets)
+        })
+        .await
     }
 
     async fn commit(self, offsets: BTreeMap<i32, Committed>) -> Result<Self> {
         blocking(move || {
-            let metadata = |partition| Ok(offsets.get(&partition).map(|(_, metadata)| metadata.clone()));
-            let list = self.source.list(offsets.iter().map(|(partition, (offset, _))| (*partition, *offset)), metadata)?;
-            self.producer.commit([], &list, &self.source.group_metadata()?).map_err(broken)?;
+            commit(&self.source, &self.producer, &offsets)?;
             Ok(self)
         })
         .await
     }
 }
 
-/// The time (ms) up to which windows are closed when Flink goes on from a savepoint; `None`: none is.
+fn commit(source: &Source, producer: &Transactional, offsets: &BTreeMap<i32, Committed>) -> Result<()> {
+    let metadata = |partition| Ok(offsets.get(&partition).map(|(_, metadata)| metadata.clone()));
+    let list = source.list(offsets.iter().map(|(partition, (offset, _))| (*partition, *offset)), metadata)?;
+    producer.commit([], &list, &source.group_metadata()?).map_err(broken)
+}
+
+/// An error where partitions are closed through different times.
+fn closed_alike(topic: &str, restored: &Restored) -> Result<()> {
+    let closed: BTreeSet<i64> = restored.assigned.iter().map(|(.., progress)| progress.closed_through).collect();
+    if closed.len() <= 1 {
+        return Ok(());
+    }
+    let what = format!("the partitions of topic {topic} are closed through different times: instances shared it");
+    Err(Error::new(Kind::Config, what).hint("let one `pipeline aggregate` run alone until it has closed a window, and try again"))
+}
+
+/// Whether Flink has the source of an aggregate, or had it last.
 ///
 /// # Errors
-/// This program has read the topic since: the savepoint is of before, and its rows would be written again.
-pub async fn after_savepoint(config: &Config, aggregate: &config::Aggregate) -> Result<Option<i64>> {
-    let (_, partitions) = survey(config, aggregate).await?;
-    let (kafka, topic, group) = (config.kafka.clone(), aggregate.source.clone(), format!("pipeline-{}", aggregate.sink));
+/// Kafka does not tell.
+pub async fn was_with_flink(config: &Config, aggregate: &config::Aggregate) -> Result<bool> {
+    let partitions = Cluster::new(&config.kafka, "read_uncommitted")?.existing(&aggregate.source)?;
+    let (kafka, topic, group) = (config.kafka.clone(), aggregate.source.clone(), group(aggregate));
     let committed = blocking(move || Source::new(&kafka, &topic, &group)?.committed(partitions)).await?;
-    if committed.values().flatten().any(|(_, metadata)| committed_progress(metadata).is_some()) {
-        let what = format!("this program has gone on with topic {} since that savepoint", aggregate.source);
-        return Err(Error::new(Kind::DataLoss, what)
-            .hint("windows would be written twice: leave --savepoint away, and Flink goes on where this program came to"));
+    Ok(committed.values().flatten().any(|(_, metadata)| is_with_flink(metadata)))
+}
+
+/// Commits with which savepoint the job was stopped; `definition`: what it aggregated, if that is known.
+///
+/// # Errors
+/// Kafka does not take it; then no savepoint is refused later.
+pub async fn leave_savepoint(
+    config: &Config,
+    aggregate: &config::Aggregate,
+    savepoint: &str,
+    definition: Option<String>,
+) -> Result<()> {
+    let cluster = Cluster::new(&config.kafka, "read_uncommitted")?;
+    let partitions = cluster.existing(&aggregate.source)?;
+    let (kafka, topic, group) = (config.kafka.clone(), aggregate.source.clone(), group(aggregate));
+    let savepoint = savepoint.to_owned();
+    blocking(move || {
+        let stopped = Stopped { savepoint, definition, topic_id: cluster.topic_id(&topic)? };
+        let mark = serde_json::to_string(&stopped)
+            .map_err(|error| Error::new(Kind::Failed, format!("a savepoint's mark cannot be written: {error}")))?;
+        let source = Source::new(&kafka, &topic, &group)?;
+        let committed = source.committed(partitions)?;
+        let offsets = committed.into_iter().filter_map(|(partition, found)| Some((partition, (found?.0, mark.clone()))));
+        commit(&source, &Transactional::new(&kafka, &group).map_err(broken)?, &offsets.collect())
+    })
+    .await
+}
+
+/// The time (ms) up to which windows are closed when Flink goes on from a savepoint; `None`: none is. `definition`: what is aggregated now.
+///
+/// # Errors
+/// The job was not stopped with this savepoint, or somebody has gone on since, so that rows would be written again; it aggregated
+/// otherwise; or records that it has not read are gone.
+pub async fn after_savepoint(
+    config: &Config,
+    aggregate: &config::Aggregate,
+    savepoint: &str,
+    definition: String,
+) -> Result<Option<i64>> {
+    let (cluster, partitions) = survey(config, aggregate).await?;
+    let (kafka, registry, runtime) = (config.kafka.clone(), Registry::new(&config.registry)?, Handle::current());
+    let (topic, sink, group, savepoint) =
+        (aggregate.source.clone(), aggregate.sink.clone(), group(aggregate), savepoint.to_owned());
+    blocking(move || {
+        let committed = Source::new(&kafka, &topic, &group)?.committed(partitions)?;
+        let identity = Identity { definition, topic_id: cluster.topic_id(&topic)?, partitions };
+        let ends = cluster.ends(&topic)?;
+        for (partition, (offset, metadata)) in
+            committed.iter().filter_map(|(partition, found)| Some((partition, found.as_ref()?)))
+        {
+            fits_savepoint(&topic, &savepoint, metadata, &identity)?;
+            if ends.get(partition).is_some_and(|ends| *offset < ends.low) {
+                let what = format!("records of partition {partition} of topic {topic} are gone that Flink has not read");
+                return Err(Error::new(Kind::DataLoss, what).hint("begin behind the last window in the sink: --start after=sink"));
+            }
+        }
+        Sink { kafka: &kafka, registry: &registry, topic: &sink, runtime: &runtime, beat: &|| () }.last_window_end()
+    })
+    .await
+}
+
+/// An error unless a job can go on from this savepoint, by what is committed for a partition.
+fn fits_savepoint(topic: &str, savepoint: &str, metadata: &str, identity: &Identity) -> Result<()> {
+    let lost = |what: String, hint: String| Err(Error::new(Kind::DataLoss, what).hint(hint));
+    if committed_progress(metadata).is_some() {
+        return lost(
+            format!("this program has gone on with topic {topic} since that savepoint"),
+            "windows would be written twice: leave --savepoint away, and Flink goes on where this program came to".into(),
+        );
     }
-    last_window_end(&config.kafka, &Registry::new(&config.registry)?, &aggregate.sink).await
+    let Some(stopped) = Stopped::of(metadata) else { return Ok(()) };
+    if stopped.savepoint != savepoint {
+        return lost(
+            format!("the job that had topic {topic} last was stopped with another savepoint, {}", stopped.savepoint),
+            "windows would be written twice: go on from that one, or with --start after=sink".into(),
+        );
+    }
+    if stopped.topic_id != identity.topic_id {
+        return lost(
+            format!("topic {topic} was deleted and made anew since that savepoint"),
+            "begin anew: --start earliest, --start after=TIME or --start after=sink".into(),
+        );
+    }
+    match stopped.definition {
+        Some(before) if before != identity.definition => Err(Error::new(
+            Kind::Config,
+            format!("that savepoint is of another aggregate: {before}; the pipeline file says {}", identity.definition),
+        )
+        .hint("undo the change, or begin anew with --start after=sink: windows of before are then not made anew")),
+        _ => Ok(()),
+    }
+}
+
+fn group(aggregate: &config::Aggregate) -> String {
+    format!("pipeline-{}", aggregate.sink)
 }
 
 /// Source and sink are there, the sink created if need be; how many partitions the source has.
@@ -171,5 +299,34 @@ fn interrupted(interrupted: Interrupted) -> Error {
     match interrupted {
         Interrupted::StartOver(error) | Interrupted::GiveUp(error) => error,
         Interrupted::Reassigned | Interrupted::Stopped => Error::new(Kind::Failed, "told to stop before it began"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_savepoint_is_gone_on_from() {
+        let identity = Identity { definition: "d".into(), topic_id: "t".into(), partitions: 1 };
+        let stopped = |savepoint: &str, definition: Option<&str>, topic_id: &str| {
+            let stopped =
+                Stopped { savepoint: savepoint.into(), definition: definition.map(Into::into), topic_id: topic_id.into() };
+            serde_json::to_string(&stopped).unwrap()
+        };
+        let fits = |metadata: &str| fits_savepoint("T", "s2", metadata, &identity).map_err(|error| (error.kind, error.message));
+        // A running job's checkpoint, a handover whose job had none, and the last stop.
+        for metadata in ["", WITH_FLINK, &stopped("s2", None, "t"), &stopped("s2", Some("d"), "t")] {
+            assert_eq!(fits(metadata), Ok(()), "{metadata}");
+            assert!(is_with_flink(metadata));
+        }
+        for (metadata, kind, words) in [
+            (stopped("s3", None, "t"), Kind::DataLoss, "another savepoint, s3"),
+            (stopped("s2", None, "other"), Kind::DataLoss, "made anew"),
+            (stopped("s2", Some("other"), "t"), Kind::Config, "another aggregate"),
+        ] {
+            let (found, message) = fits(&metadata).unwrap_err();
+            assert!(found == kind && message.contains(words), "{message}");
+        }
     }
 }

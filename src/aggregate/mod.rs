@@ -25,9 +25,8 @@ mod turn;
 mod work;
 
 pub use control::{Control, Snapshot, Status};
-pub use handover::{Beginning, Handover, after_savepoint};
+pub use handover::{Beginning, Handover, after_savepoint, leave_savepoint, was_with_flink};
 pub use layout::{Input, Layout};
 pub use reader::{Decoded, Reader, Unreadable, Writer};
-pub use restore::{Start, committed_progress};
-pub use rows::last_window_end;
+pub use restore::{Start, committed_progress, is_with_flink};
 pub use run::{Job, Outcome, compacted};

@@ -51,6 +51,30 @@ pub const UNFINISHED_RESET: &str = "reset";
 /// Stands beside the offsets in place of a stamp when the topic is handed to Flink. Its first checkpoint clears it.
 pub const WITH_FLINK: &str = "flink";
 
+/// Stands there once Flink's job was stopped with a savepoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// The savepoint, from which alone the job can go on.
+    pub savepoint: String,
+    /// What was aggregated, and how, if whoever stopped the job knew.
+    pub definition: Option<String>,
+    /// The topic that it read.
+    pub topic_id: String,
+}
+
+impl Stopped {
+    /// As metadata says it.
+    pub fn of(metadata: &str) -> Option<Self> {
+        serde_json::from_str(metadata).ok()
+    }
+}
+
+/// Whether metadata beside an offset says that Flink has the topic, or had it last. Its checkpoints leave none, as every plain
+/// consumer does.
+pub fn is_with_flink(metadata: &str) -> bool {
+    metadata.is_empty() || metadata == WITH_FLINK || Stopped::of(metadata).is_some()
+}
+
 /// What the metadata beside a committed offset says, for whoever looks on: how far reading has come, and the id of the topic that
 /// was read. `None`: this program did not commit it, or a reset was not finished.
 pub fn committed_progress(metadata: &str) -> Option<(Progress, String)> {
@@ -231,6 +255,9 @@ impl Identity {
         if metadata == WITH_FLINK {
             return Err(with_flink(format!("the topic was handed to Flink: the offset of partition {partition} is from then")));
         }
+        if let Some(Stopped { savepoint, .. }) = Stopped::of(metadata) {
+            return Err(with_flink(format!("the topic was with Flink, whose job was stopped with savepoint {savepoint}")));
+        }
         let stamp: Stamp =
             serde_json::from_str(metadata).ok().filter(|stamp: &Stamp| stamp.version == VERSION).ok_or_else(|| {
                 let what = format!("the offset committed for partition {partition} was not committed by this program");
@@ -290,7 +317,7 @@ fn begin(partition: i32, found: &Found, start: Start) -> (i32, i64, Progress) {
         Start::Latest => (partition, high, Progress::starting_at(high)),
         // What is in the log now counts as read before, so that what lies in closed windows is passed over, not dead-lettered.
         Start::After(time) => (partition, low, Progress { closed_through: time.0, ..Progress::starting_at(high) }),
-        // After an empty sink is from the beginning.
+        // Before it came here the end of the sink was looked up.
         Start::Committed | Start::Earliest | Start::Reset | Start::AfterSink => (partition, low, Progress::starting_at(low)),
     }
 }

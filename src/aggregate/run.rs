@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::control::Control;
 use super::layout::Layout;
 use super::restore::Start;
-use super::rows::last_window_end;
+use super::rows::Sink;
 use super::session::Session;
 use super::turn::Interrupted;
 use crate::config::{self, Config};
@@ -67,10 +67,6 @@ impl Job {
         let settings = [DELETE, ("max.message.bytes", "8388608")];
         let letters = TopicSpec { name: &dead_letters, partitions: 1, settings: &settings, ..sink };
         cluster.ensure(&letters).await?;
-        let start = match start {
-            Start::AfterSink => after_sink(&config.kafka, &registry, &aggregate.sink).await?,
-            start => start,
-        };
         Ok(Self {
             kafka: config.kafka.clone(),
             aggregate: aggregate.clone(),
@@ -116,6 +112,18 @@ impl Job {
             format!("--instance {instance}: aggregate `{}` is not said to be keyed by its groups", aggregate.sink),
         )
         .hint("instances can share a topic only if each group's records are all in one partition; if they are, set keyed_by_group = true"))
+    }
+
+    /// Where to begin, the end of the sink looked up if it is that. Nobody else writes there any more.
+    pub(super) fn resolve(&self, start: Start, has_begun: bool, control: &Control) -> Result<Start> {
+        let sink = Sink {
+            kafka: &self.kafka,
+            registry: &self.registry,
+            topic: &self.aggregate.sink,
+            runtime: &self.runtime,
+            beat: &|| control.beat("reading the sink"),
+        };
+        if start == Start::AfterSink { sink.start_behind(has_begun) } else { Ok(start) }
     }
 
     /// Whoever takes this id over fences who had it: alone, every other instance; sharing, a twin of the same name.
@@ -171,12 +179,6 @@ pub(super) async fn ensure_sink<'a>(
     cluster.ensure(&sink).await?;
     refuse_compacted(cluster, &aggregate.sink, "of each key it would keep the last window only").await?;
     Ok(sink)
-}
-
-/// `--start after=sink` as a time.
-pub(super) async fn after_sink(kafka: &config::Kafka, registry: &Registry, sink: &str) -> Result<Start> {
-    let end = last_window_end(kafka, registry, sink).await?;
-    Ok(end.map_or(Start::Earliest, |end| Start::After(config::Instant(end))))
 }
 
 /// Compaction removes records that sums need, and sums that readers need.

@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
         let (identity, found, sink_has_rows) = look(job, control, &source, &cluster, &turn)?;
         faults::point("restore");
         turn.claim(&source, &found)?;
+        let start = job.resolve(start, found.values().any(|found| found.committed.is_some()), control)?;
         let restored = identity.restore(&found, turn.part(), start, sink_has_rows)?;
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;

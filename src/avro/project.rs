@@ -50,7 +50,40 @@ pub fn project<F: AsRef<str>>(schema: &str, fields: &[F]) -> Result<Projection, 
     let mut paths = vec![Vec::new(); wanted.len()];
     let wants: Vec<Want<'_>> = wanted.iter().enumerate().map(|(place, path)| Want { place, path, at: 0 }).collect();
     let (schema, fields) = record(&types, types.root(), &wants, &mut paths)?;
+    let schema = named_once(schema, &mut Vec::new())?;
     Ok(Projection { schema, fields, paths })
+}
+
+/// A schema in which each named type is written out once, as Avro has it, and called by its name from then on. A record of which other
+/// fields are wanted in another place would be two records of one name.
+fn named_once(schema: Json, seen: &mut Vec<(String, Json)>) -> Result<Json, PlanError> {
+    Ok(match schema {
+        Json::Array(branches) => Json::Array(branches.into_iter().map(|one| named_once(one, seen)).collect::<Result<_, _>>()?),
+        Json::Object(mut object) => {
+            let name = object.get("name").and_then(Json::as_str).map(str::to_owned);
+            let is_type = matches!(object.get("type").and_then(Json::as_str), Some("record" | "enum" | "fixed"));
+            if let (Some(name), true) = (name, is_type) {
+                let name = match object.get("namespace").and_then(Json::as_str) {
+                    Some(namespace) => format!("{namespace}.{name}"),
+                    None => name,
+                };
+                let whole = Json::Object(object.clone());
+                match seen.iter().find(|(before, _)| *before == name) {
+                    Some((_, before)) if *before == whole => return Ok(name.into()),
+                    Some(_) => return Err(PlanError::TwoShapes(name)),
+                    None => seen.push((name, whole)),
+                }
+                if let Some(Json::Array(fields)) = object.remove("fields") {
+                    let fields = fields.into_iter().map(|one| named_once(one, seen)).collect::<Result<_, _>>()?;
+                    object.insert("fields".into(), Json::Array(fields));
+                }
+            } else if let Some(kind) = object.remove("type") {
+                object.insert("type".into(), named_once(kind, seen)?);
+            }
+            Json::Object(object)
+        }
+        plain => plain,
+    })
 }
 
 /// A wanted field, as seen from a record on the way to it.
@@ -196,6 +229,21 @@ mod tests {
             let error = project(CLICK, &[field]).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn a_type_that_is_used_twice_is_written_once() {
+        let schema = r#"{"type":"record","name":"Order","namespace":"n","fields":[
+            {"name":"billing","type":{"type":"record","name":"Address","fields":[
+                {"name":"country","type":{"type":"enum","name":"Country","symbols":["A","B"]}}, {"name":"city","type":"string"}]}},
+            {"name":"shipping","type":["null","Address"]},
+            {"name":"origin","type":"Country"}]}"#;
+        let found = project(schema, &["billing.country", "shipping.country", "origin"]).unwrap();
+        assert_eq!(found.schema["fields"][1]["type"], json!(["null", "n.Address"]));
+        assert_eq!(found.schema["fields"][2]["type"], json!("n.Country"));
+        schema::parse(&found.schema.to_string()).unwrap();
+        let two_shapes = project(schema, &["billing.country", "shipping.city"]).unwrap_err().to_string();
+        assert!(two_shapes.contains("n.Address"), "{two_shapes}");
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub enum PlanError {
         /// The fields which that record has.
         fields: Vec<String>,
     },
+    /// A schema of the wanted fields alone would have two types of one name.
+    #[error("different fields are wanted of type {0} in two places")]
+    TwoShapes(String),
     /// A field is there, but of a type that is not one value, or a path goes on behind one value.
     #[error("field `{field}` is of type {found}, which {}", if *.nested { "has no fields" } else { "is not a single value" })]
     Unsupported {

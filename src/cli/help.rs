@@ -170,8 +170,9 @@ with a savepoint, whose path is on stdout; --detach leaves the job running, and 
   pipeline aggregate --engine flink --dry-run           the SQL; no server is asked
   pipeline aggregate --engine flink                     goes on where this program came to
   pipeline aggregate --engine flink --savepoint PATH    goes on where Flink was stopped
-  pipeline aggregate --start after=sink                 comes back from Flink: goes on behind the last window in the sink
-Each of these loses no row and writes none twice. Once Flink has a topic, a plain start here is refused (74).
+  pipeline aggregate --start after=sink                 comes back, once the job is stopped: goes on behind the last window in the sink
+So no row is lost or written twice. Once Flink has a topic, a plain start here is refused (74); so is one beside a job that runs, and \
+any savepoint but the last.
 
 Flink drops late records and those whose time is too far ahead, where this program keeps them as dead letters; a record that cannot \
 be read ends its job; sums that do not fit wrap; the last windows of a stream that has stopped stay open. What it cannot do at all is \

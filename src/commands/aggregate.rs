@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::messages;
-use crate::aggregate::{Control, Job, Outcome, Snapshot, Status};
+use crate::aggregate::{Control, Job, Outcome, Snapshot, Start, Status};
 use crate::cli::{Aggregate, Engine};
 use crate::config::{Config, Instant};
 use crate::error::{Error, Kind, Result};
@@ -26,6 +26,9 @@ async fn run_here(config: &Config, args: &Aggregate) -> Result<()> {
     flink::refuse_flags(args)?;
     let aggregate = config.aggregate(args.sink.as_deref())?;
     args.instance.iter().try_for_each(|instance| Job::may_share(aggregate, instance))?;
+    if args.reset || args.start != Start::Committed {
+        flink::refuse_beside(config, aggregate).await?;
+    }
     let mut job = Job::prepare(config, aggregate, args.start).await?;
     if args.until_caught_up {
         job = job.until_caught_up(args.close_all);

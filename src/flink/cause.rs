@@ -35,7 +35,10 @@ pub fn error(what: &str, trace: &str, kafka: &str) -> Error {
     }
     if says(&["java.net.ConnectException", "java.net.UnknownHostException", "java.net.SocketTimeoutException"]) {
         return Error::new(Kind::Unreachable, message)
-            .hint("does Flink reach the registry? if it does so by another address, write [flink] registry_url");
+            .hint(
+                "does Flink reach the registry? if it does so by another address, write [flink] registry_url. Does its SQL Gateway reach the \
+                 JobManager? that address is rest.address in Flink's own configuration",
+            );
     }
     if says(&["NoResourceAvailableException"]) {
         return Error::new(Kind::Failed, message).hint("Flink has too few free task slots: end other jobs, or add a TaskManager");

@@ -64,12 +64,11 @@ impl Gateway {
         Ok(Self { server, secrets: secrets(config), kafka: config.kafka_for_flink().to_owned() })
     }
 
-    /// Runs a script in a session of its own; the id of the job that its last statement began.
-    pub async fn submit(&self, script: &Script) -> Result<String> {
-        let session = self.open().await?;
-        let submitted = self.run(&session, script).await;
+    /// Runs a script in a session, and closes that; the id of the job that the last statement began.
+    pub async fn submit(&self, session: &str, script: &Script) -> Result<String> {
+        let submitted = self.run(session, script).await;
         // A session that stays is closed by the gateway after ten minutes.
-        if let Err(error) = self.close(&session).await {
+        if let Err(error) = self.close(session).await {
             tracing::debug!("{error}");
         }
         submitted
@@ -139,8 +138,9 @@ impl Gateway {
     fn judge(&self, reply: Reply) -> Result<Reply> {
         match serde_json::from_slice::<Errors>(&reply.body) {
             Ok(Errors { errors }) if reply.status == 500 => {
-                let trace = errors.last().map_or("", String::as_str);
-                Err(cause::error("Flink's SQL Gateway did not take the job", trace, &self.kafka))
+                // What is hidden may go over several lines of it.
+                let trace = self.secrets.hide(errors.last().map_or("", String::as_str));
+                Err(cause::error("Flink's SQL Gateway did not take the job", &trace, &self.kafka))
             }
             _ => reply.success(),
         }

@@ -88,10 +88,9 @@ impl Job {
         Ok(alive.map(|job| Self::new(config, cluster, job.id)))
     }
 
-    /// Submits a script.
-    pub async fn submit(config: &Config, cluster: &Cluster, script: &Script) -> Result<Self> {
-        let id = Gateway::new(config)?.submit(script).await?;
-        Ok(Self::new(config, cluster, id))
+    /// Submits a script in a session of the gateway.
+    pub async fn submit(config: &Config, cluster: &Cluster, gateway: &Gateway, session: &str, script: &Script) -> Result<Self> {
+        Ok(Self::new(config, cluster, gateway.submit(session, script).await?))
     }
 
     /// Its address on Flink's own page.
@@ -99,9 +98,19 @@ impl Job {
         self.cluster.page(&self.id)
     }
 
-    /// Whether it has run: one that has not has written nothing.
+    /// Whether it has ever run, as far as it was seen: one that has had no checkpoint has written nothing.
     pub fn has_run(&self) -> bool {
-        self.last.as_ref().is_some_and(|look| look.checkpoints > 0)
+        self.grown.0 > 0
+    }
+
+    /// Whether it had not ended when it was last looked at.
+    pub fn is_alive(&self) -> bool {
+        self.last.as_ref().is_none_or(|look| look.state == State::Alive)
+    }
+
+    /// Whether it has had a checkpoint by now.
+    pub async fn has_checkpoint(&self) -> Result<bool> {
+        Ok(self.cluster.checkpoints(&self.id).await? > 0)
     }
 
     /// Whether all of it runs at this moment: only then can it be stopped with a savepoint.
@@ -146,14 +155,13 @@ impl Job {
     }
 
     async fn failure(&self, look: &Look) -> Result<Error> {
-        let trace = self.cluster.failure(&self.id).await?.unwrap_or_default();
+        let trace = self.secrets.hide(&self.cluster.failure(&self.id).await?.unwrap_or_default());
         let how = if look.state == State::Failed {
             "has failed".to_owned()
         } else {
             format!("fails again and again ({} times)", look.restarts)
         };
-        let error = cause::error(&format!("Flink's job {} {how}", self.id), &trace, &self.kafka);
-        Ok(Error { message: self.secrets.hide(&error.message), ..error })
+        Ok(cause::error(&format!("Flink's job {} {how}", self.id), &trace, &self.kafka))
     }
 
     /// Why it has not run yet, as far as it is known.
@@ -171,20 +179,18 @@ impl Job {
         Ok(Error::new(Kind::Watchdog, what).hint(hint))
     }
 
-    /// Stops it with a savepoint: what is open stays open in it, all rows of closed windows are committed. The savepoint's path.
+    /// Stops it with a savepoint: what is open stays open in it. The savepoint's path; the rows of closed windows are committed once
+    /// the job [has ended](Job::ended).
     pub async fn stop(&self, folder: Option<&str>) -> Result<String> {
         let failed = |trace: &str| {
-            let error = cause::error(&format!("Flink's job {} was not stopped", self.id), trace, &self.kafka);
-            Error { message: self.secrets.hide(&error.message), ..error }.hint("it goes on; Flink's own page tells how")
+            let what = format!("Flink's job {} was not stopped", self.id);
+            cause::error(&what, &self.secrets.hide(trace), &self.kafka).hint("it goes on; Flink's own page tells how")
         };
         let request = self.cluster.stop(&self.id, folder).await?;
         let deadline = Instant::now() + STOP_LIMIT;
         loop {
             match self.cluster.savepoint(&self.id, &request).await? {
-                Savepoint::At(path) => {
-                    self.wait_for_end(deadline).await?;
-                    return Ok(path);
-                }
+                Savepoint::At(path) => return Ok(path),
                 Savepoint::Failed(trace) => return Err(failed(&trace)),
                 Savepoint::UnderWay if Instant::now() >= deadline => {
                     let what =
@@ -200,6 +206,11 @@ impl Job {
     pub async fn cancel(&self) -> Result<()> {
         self.cluster.cancel(&self.id).await?;
         self.wait_for_end(Instant::now() + CANCEL_LIMIT).await
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) -> Result<()> {
+        self.wait_for_end(Instant::now() + STOP_LIMIT).await
     }
 
     async fn wait_for_end(&self, deadline: Instant) -> Result<()> {

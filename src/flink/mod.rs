@@ -11,8 +11,8 @@
 //!
 //! # What is other than here
 //!
-//! * Late records are dropped and counted, not kept as dead letters; so are records whose time is too far ahead. A record that cannot
-//!   be read ends the job.
+//! * Late records are dropped and counted, not kept as dead letters; records whose time is too far ahead are dropped. A record that
+//!   cannot be read ends the job.
 //! * A sum that does not fit an int or a long wraps, one that does not fit a decimal is null.
 //! * No window closes by the clock: of a stream that has stopped, the last ones stay open. A partition is idle when nothing was read
 //!   of it for `idle_timeout`, whatever waits there.

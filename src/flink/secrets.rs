@@ -31,8 +31,10 @@ impl Secrets {
             for form in [value.to_owned(), value.replace('\'', "''")] {
                 hidden.push(Hidden(form, shown.clone()));
             }
-            // `sasl.jaas.config` has its password in quotes, an address before an @, and user and password a colon between them.
-            let parts = value.split(['"', '\'', ':', '@', '/']).filter(|part| part.len() >= SHORTEST && !shown.contains(part));
+            // `sasl.jaas.config` has its password in quotes, an address before an @, user and password a colon between
+            // them, and a key has lines.
+            let parts =
+                value.split(['"', '\'', ':', '@', '/', '\n']).filter(|part| part.len() >= SHORTEST && !shown.contains(part));
             hidden.extend(parts.map(|part| Hidden(part.into(), HIDDEN.into())));
         }
         hidden.sort_by_key(|Hidden(text, _)| std::cmp::Reverse(text.len()));
@@ -56,6 +58,7 @@ mod tests {
             ("sasl.jaas.config", jaas),
             ("basic-auth.user-info", "me:canary-too"),
             ("url", "http://me:canary-three@registry:8081/x"),
+            ("ssl.keystore.key", "-----BEGIN-----\ncanary-four\n-----END-----"),
             ("security.protocol", "SASL_SSL"),
         ]);
         for text in [
@@ -63,6 +66,7 @@ mod tests {
             format!("near '{}'", jaas.replace('\'', "''")),
             "Login failed for password=\"it's canary\"".into(),
             "user info me:canary-too".into(),
+            "no key: canary-four".into(),
             "GET http://me:canary-three@registry:8081/x failed; canary-three".into(),
         ] {
             let shown = secrets.hide(&text);

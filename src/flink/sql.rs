@@ -23,16 +23,16 @@ use crate::error::{Error, Kind, Result};
 /// How long Kafka keeps a transaction open whose job is gone, ms: readers of committed rows wait so long. More than a checkpoint and a
 /// restart may take; a broker allows 15 minutes (`transaction.max.timeout.ms`).
 const TRANSACTION_TIMEOUT_MS: &str = "600000";
+/// How often a checkpoint may be, ms: a transaction lives from one to the next.
+const SHORTEST_INTERVAL_MS: i64 = 100;
+const LONGEST_INTERVAL_MS: i64 = 300_000;
 /// How soon Flink's source tells that Kafka does not answer, ms; Java's clients say 60,000.
 const ANSWER_TIMEOUT_MS: &str = "15000";
 /// The longest time that Flink's SQL can write.
 const LONGEST_DAYS: i64 = 999;
 const DAY_MS: i64 = 86_400_000;
-/// Before every event. The least number of 64 bits is none that SQL can write.
-const EARLIEST_MS: i64 = -i64::MAX;
 /// Columns that are the table's own. No field of an Avro record is called so.
 const ARRIVED: &str = "$arrived";
-const PARTITION: &str = "$partition";
 const TIME: &str = "$time";
 /// What TUMBLE adds to a table.
 const ADDED: [&str; 3] = [WINDOW_FIELDS[0], WINDOW_FIELDS[1], "window_time"];
@@ -40,8 +40,8 @@ const ADDED: [&str; 3] = [WINDOW_FIELDS[0], WINDOW_FIELDS[1], "window_time"];
 /// Where a job begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Origin<'a> {
-    /// In each partition at an offset.
-    Offsets(&'a [Beginning]),
+    /// In each partition at an offset; records of before this time, ms, are left out.
+    Offsets(&'a [Beginning], Option<i64>),
     /// At a savepoint (its path); records of windows that end by this time, ms, are left out.
     Savepoint(&'a str, Option<i64>),
     /// It is not looked up: nothing was asked of Kafka.
@@ -49,10 +49,14 @@ pub enum Origin<'a> {
 }
 
 /// The statements of a job, in their order.
-#[derive(Debug)]
 pub struct Script(Vec<Statement>);
 
-#[derive(Debug)]
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
 enum Statement {
     Set(String, String),
     Table { head: String, options: Vec<(String, String)> },
@@ -94,9 +98,9 @@ pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// What the job of an aggregate is called.
-pub fn job_name(aggregate: &Aggregate) -> String {
-    format!("pipeline-{}", aggregate.sink)
+/// What the job of an aggregate is called: a cluster may have those of several pipeline files.
+pub fn job_name(config: &Config, aggregate: &Aggregate) -> String {
+    format!("pipeline-{}-{}", config.name, aggregate.sink)
 }
 
 /// The script of an aggregate over a source whose newest schema (JSON) is this. `bounded`: it reads to where the topic ends now.
@@ -112,6 +116,7 @@ pub fn script(
     bounded: bool,
 ) -> Result<Script> {
     check(aggregate)?;
+    check_interval(config, aggregate)?;
     let projection = project(schema, &layout.wanted).map_err(|error| unfit(aggregate, &error))?;
     let places = &projection.paths;
     check_fields(aggregate, &projection, &layout.wanted[0])?;
@@ -163,6 +168,16 @@ fn check(aggregate: &Aggregate) -> Result<()> {
         )),
         None => Ok(()),
     }
+}
+
+/// Without checkpoints no row is ever seen; a transaction that outlives its time is aborted by the broker.
+fn check_interval(config: &Config, aggregate: &Aggregate) -> Result<()> {
+    let interval = config.flink.checkpoint_interval;
+    if (SHORTEST_INTERVAL_MS..=LONGEST_INTERVAL_MS).contains(&interval.0) {
+        return Ok(());
+    }
+    let what = format!("[flink] checkpoint_interval = \"{interval}\" is not between 100ms and 5m");
+    Err(refuse(aggregate, &what, "rows are seen once a checkpoint has ended; 10s is what it is without the key"))
 }
 
 fn unfit(aggregate: &Aggregate, error: &PlanError) -> Error {
@@ -224,7 +239,9 @@ fn settings(config: &Config, aggregate: &Aggregate, origin: Origin<'_>) -> Vec<(
         ("execution.runtime-mode", "streaming".into()),
         ("execution.checkpointing.mode", "EXACTLY_ONCE".into()),
         ("execution.checkpointing.interval", format!("{} ms", config.flink.checkpoint_interval.0)),
-        ("pipeline.name", job_name(aggregate)),
+        // Of a job that somebody cancels, its last checkpoint is what can be gone on from.
+        ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION".into()),
+        ("pipeline.name", job_name(config, aggregate)),
     ];
     if let Some(parallelism) = config.flink.parallelism {
         settings.push(("parallelism.default", parallelism.to_string()));
@@ -279,7 +296,6 @@ fn source_table(
     }
     let (at, arrived) = (name(TIME), name(ARRIVED));
     columns.push(format!("{arrived} TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL"));
-    columns.push(format!("{} INT METADATA FROM 'partition' VIRTUAL", name(PARTITION)));
     columns.push(format!("{at} AS TO_TIMESTAMP_LTZ({time}, 3)"));
     // A time that is too far ahead must not move the watermark, or everybody's windows close.
     let (ahead, lateness) = (interval(aggregate.max_future), interval(aggregate.lateness));
@@ -294,7 +310,7 @@ fn source_table(
     options.set("properties.request.timeout.ms", ANSWER_TIMEOUT_MS);
     options.kafka(config);
     match origin {
-        Origin::Offsets(beginnings) => {
+        Origin::Offsets(beginnings, _) => {
             let offset = |begin: &Beginning| format!("partition:{},offset:{}", begin.partition, begin.offset);
             options.set("scan.startup.mode", "specific-offsets");
             options.set("scan.startup.specific-offsets", beginnings.iter().map(offset).collect::<Vec<_>>().join(";"));
@@ -441,23 +457,10 @@ fn function(function: Function, input: Input, paths: &[Vec<String>]) -> String {
 
 /// The condition that a record's window is not closed, unless none is.
 fn not_closed(time: &str, origin: Origin<'_>) -> Option<String> {
-    let beginnings = match origin {
-        Origin::Offsets(beginnings) => beginnings,
-        Origin::Savepoint(_, from_ms) => return from_ms.map(|from_ms| format!("{time} >= {from_ms}")),
-        Origin::Unknown => return None,
-    };
-    // Instances that shared the topic have closed different windows in their partitions.
-    let latest = beginnings.iter().map(|begin| begin.from_ms).max().filter(|from_ms| *from_ms > i64::MIN)?;
-    let others: Vec<String> = beginnings
-        .iter()
-        .filter(|begin| begin.from_ms < latest)
-        .map(|begin| format!(" WHEN {} THEN {}", begin.partition, begin.from_ms.max(EARLIEST_MS)))
-        .collect();
-    Some(if others.is_empty() {
-        format!("{time} >= {latest}")
-    } else {
-        format!("{time} >= CASE {}{} ELSE {latest} END", name(PARTITION), others.concat())
-    })
+    match origin {
+        Origin::Offsets(_, from_ms) | Origin::Savepoint(_, from_ms) => from_ms.map(|from_ms| format!("{time} >= {from_ms}")),
+        Origin::Unknown => None,
+    }
 }
 
 #[cfg(test)]

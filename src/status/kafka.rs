@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::count::{Counted, Fresh};
 use super::facts::{Aggregate, DeadLetters, Job, Size, Source, Told};
 use super::in_time;
-use crate::aggregate::committed_progress;
+use crate::aggregate::{committed_progress, is_with_flink};
 use crate::avro::{Plan, Scalar, wire};
 use crate::config::{self, Config};
 use crate::engine::Progress;
@@ -291,6 +291,10 @@ impl AggregateDesk {
                     committed.note = match &read {
                         Some((_, id)) if *id == topic_id => committed.note,
                         Some(_) => Some(format!("topic {source} was deleted and made anew since the last commit")),
+                        None if is_with_flink(metadata) => Some(format!(
+                            "the offset of partition {partition} is Flink's, or another consumer's: `pipeline aggregate --engine flink` \
+                             watches its job"
+                        )),
                         None => Some(format!("the offset of partition {partition} is of an unfinished --reset, or not ours")),
                     };
                     committed.progress.extend(read.map(|(progress, _)| (partition, progress)));

@@ -1,20 +1,26 @@
 //! `pipeline aggregate --engine flink`
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::super::{messages, stop_signal};
-use crate::aggregate::{Handover, Layout, Start, after_savepoint};
+use crate::aggregate::{Handover, Layout, Start, after_savepoint, leave_savepoint, was_with_flink};
 use crate::cli::Aggregate;
 use crate::config::{self, Config};
 use crate::error::{Error, Kind, Result};
-use crate::flink::{Cluster, Job, Look, Origin, State, job_name, script};
+use crate::flink::{Cluster, Gateway, Job, Look, Origin, Script, State, job_name, script};
 use crate::registry::Registry;
 
 /// How long a job may take to its first checkpoint, beside the interval of checkpoints, before `--detach` gives up waiting.
 const FIRST_CHECKPOINT: Duration = Duration::from_secs(60);
 /// How often the job is looked at.
 const PACE: Duration = Duration::from_secs(1);
+/// How long a job that has run may be out of sight: a JobManager is started anew in less.
+const AWAY: Duration = Duration::from_secs(60);
+/// How long a job is looked for whose submission was not answered.
+const LOST: Duration = Duration::from_secs(15);
 
 /// What ends the watching.
 enum Told {
@@ -61,10 +67,35 @@ fn check_flags(args: &Aggregate) -> Result<()> {
         "add --close-all, or leave --until-caught-up away",
     )?;
     refuse(
+        [("--savepoint", args.savepoint.is_some() && args.until_caught_up)],
+        "and --until-caught-up do not go together: a job that goes on from a savepoint keeps the end that it was given, which is none",
+        "leave one of them away",
+    )?;
+    refuse(
         [("--detach", args.detach && args.until_caught_up)],
         "and --until-caught-up do not go together: one leaves the job, the other waits for its end",
         "choose one",
     )
+}
+
+/// An error if a job of Flink's still fills the sink: it is no member of the group, so nothing would fence it.
+pub(super) async fn refuse_beside(config: &Config, aggregate: &config::Aggregate) -> Result<()> {
+    if !was_with_flink(config, aggregate).await? {
+        return Ok(());
+    }
+    let cluster = Cluster::new(config)?;
+    match Job::find(config, &cluster, &job_name(config, aggregate)).await {
+        Ok(None) => Ok(()),
+        Ok(Some(job)) => {
+            let what = format!("Flink's job {} still writes to topic {}: rows would be there twice", job.id, aggregate.sink);
+            Err(Error::new(Kind::DataLoss, what)
+                .hint("stop it first: `pipeline aggregate --engine flink` watches it, and stops it when you end it"))
+        }
+        Err(error) => {
+            tracing::warn!("whether a job of Flink's still writes to topic {} is not known: {error}", aggregate.sink);
+            Ok(())
+        }
+    }
 }
 
 pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
@@ -73,101 +104,151 @@ pub(super) async fn run(config: &Config, args: &Aggregate) -> Result<()> {
     if args.dry_run {
         return show(config, aggregate, args);
     }
-    let time = &config.source(Some(&aggregate.source))?.time;
-    let schema = Registry::new(&config.registry)?.newest(&aggregate.source).await?.schema;
-    let layout = Layout::new(aggregate, &schema, time)?;
-    let plan = Plan { config, aggregate, args, schema: &schema, layout: &layout };
-    // What Flink cannot do is told before anything is asked of it.
-    plan.script(Origin::Unknown)?;
+    let mut stop = Stop::listen();
     let cluster = Cluster::new(config)?;
-    let mut stop = pin!(stop_signal());
-    if let Some(job) = Job::find(config, &cluster, &job_name(aggregate)).await? {
+    let desk = Desk { config, aggregate, args, cluster, name: job_name(config, aggregate) };
+    if let Some(job) = desk.find().await? {
         if args.start != Start::Committed || args.savepoint.is_some() || args.until_caught_up {
-            let what = format!("Flink runs {} already, as job {}", job_name(aggregate), job.id);
-            return Err(Error::new(Kind::Usage, what)
+            return Err(Error::new(Kind::Usage, format!("Flink runs {} already, as job {}", desk.name, job.id))
                 .hint("stop it first: `pipeline aggregate --engine flink` watches it, and stops it when you end it"));
         }
-        note!("Flink runs {} already: watching {}", job_name(aggregate), job.page());
-        return plan.attend(job, None, stop).await;
+        note!("Flink runs {} already: watching {}", desk.name, job.page());
+        return desk.attend(job, None, &mut stop).await;
     }
-    if !args.until_caught_up && config.flink.savepoints.is_none() && !cluster.has_savepoint_folder().await? {
-        return Err(Error::new(Kind::Config, "Flink is not set to put savepoints anywhere, so the job could not be stopped well")
-            .hint("write a folder that all of Flink reaches into [flink] savepoints, or execution.checkpointing.savepoint-dir into Flink's configuration"));
-    }
-    let (job, handover) = plan.begin(&cluster, stop.as_mut()).await?;
-    plan.attend(job, handover, stop).await
+    let (job, begun) = desk.begin(&mut stop).await?;
+    desk.attend(job, Some(begun), &mut stop).await
 }
 
 /// The SQL on stdout.
 fn show(config: &Config, aggregate: &config::Aggregate, args: &Aggregate) -> Result<()> {
     let source = config.source(Some(&aggregate.source))?;
     let layout = Layout::new(aggregate, &source.schema_text, &source.time)?;
-    let plan = Plan { config, aggregate, args, schema: &source.schema_text, layout: &layout };
     let origin = args.savepoint.as_deref().map_or(Origin::Unknown, |path| Origin::Savepoint(path, None));
-    say!("{}", plan.script(origin)?.shown().trim_end());
+    let script = script(config, aggregate, &source.schema_text, &layout, origin, args.until_caught_up)?;
+    say!("{}", script.shown().trim_end());
     note!(
-        "The fields are those of {}; where the job begins is looked up in Kafka when it is submitted.",
+        "The fields are those of {}. Where the job begins is looked up in Kafka when it is submitted: this text alone begins at the earliest \
+         record, and leaves no window out.",
         source.schema.display()
     );
     Ok(())
 }
 
-/// What is to be run.
-struct Plan<'a> {
+/// Whether somebody has told this process to end: it is remembered from the beginning.
+struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    fn listen() -> Self {
+        let (told, listener) = watch::channel(false);
+        tokio::spawn(async move {
+            stop_signal().await;
+            told.send_replace(true);
+            // While this is kept, a listener may ask again.
+            told.closed().await;
+        });
+        Self(listener)
+    }
+
+    async fn told(&mut self) {
+        if self.0.wait_for(|told| *told).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A job that was begun just now.
+struct Begun {
+    /// What is to be given back if it never runs; none where it goes on from a savepoint.
+    handover: Option<Handover>,
+    /// What it aggregates, and how.
+    definition: String,
+}
+
+/// Where the job of an aggregate is seen to.
+struct Desk<'a> {
     config: &'a Config,
     aggregate: &'a config::Aggregate,
     args: &'a Aggregate,
-    schema: &'a str,
-    layout: &'a Layout,
+    cluster: Cluster,
+    name: String,
 }
 
-type Stop<'s, S> = Pin<&'s mut S>;
-
-impl Plan<'_> {
-    fn script(&self, origin: Origin<'_>) -> Result<crate::flink::Script> {
-        script(self.config, self.aggregate, self.schema, self.layout, origin, self.args.until_caught_up)
+impl Desk<'_> {
+    async fn find(&self) -> Result<Option<Job>> {
+        Job::find(self.config, &self.cluster, &self.name).await
     }
 
-    /// Takes the topic over, and submits the job. If that fails, all is as it was.
-    async fn begin<S: Future<Output = ()>>(&self, cluster: &Cluster, stop: Stop<'_, S>) -> Result<(Job, Option<Handover>)> {
-        if let Some(path) = &self.args.savepoint {
-            let from_ms = after_savepoint(self.config, self.aggregate).await?;
-            let script = self.script(Origin::Savepoint(path, from_ms))?;
-            let job = Job::submit(self.config, cluster, &script).await?;
-            self.tell_begun(&job);
-            return Ok((job, None));
-        }
-        let handover = Handover::take(self.config, self.aggregate, self.layout, self.args.start).await?;
-        let beginnings = handover.beginnings();
-        let script = self.script(Origin::Offsets(&beginnings))?;
-        let handover = handover.hand_over().await?;
-        let mut submitting = pin!(Job::submit(self.config, cluster, &script));
-        // Told to stop, it waits for the answer all the same: without the job's id it could not be stopped.
-        let submitted = tokio::select! {
-            submitted = &mut submitting => submitted,
-            () = stop => {
-                let submitted = submitting.await;
-                if let Ok(job) = &submitted {
-                    job.cancel().await?;
-                }
-                handover.give_back().await?;
-                return Err(Error::new(Kind::Failed, "told to stop before the job ran: nothing was read"));
-            }
+    /// Takes the topic over, and submits the job. If Flink refuses it, all is as it was.
+    async fn begin(&self, stop: &mut Stop) -> Result<(Job, Begun)> {
+        let Self { config, aggregate, args, .. } = self;
+        let time = &config.source(Some(&aggregate.source))?.time;
+        let schema = Registry::new(&config.registry)?.newest(&aggregate.source).await?.schema;
+        let layout = Layout::new(aggregate, &schema, time)?;
+        let definition = layout.identity();
+        let script = |origin: Origin<'_>| script(config, aggregate, &schema, &layout, origin, args.until_caught_up);
+        // What Flink cannot do is told, and that it is there known, before the topic is taken from whoever has it.
+        script(Origin::Unknown)?;
+        self.need_savepoint_folder().await?;
+        let gateway = Gateway::new(config)?;
+        let session = gateway.open().await?;
+        let (script, handover) = if let Some(path) = &args.savepoint {
+            let from_ms = after_savepoint(config, aggregate, path, definition.clone()).await?;
+            (script(Origin::Savepoint(path, from_ms))?, None)
+        } else {
+            let handover = Handover::take(config, aggregate, &layout, args.start).await?;
+            let script = script(Origin::Offsets(&handover.beginnings(), handover.from_ms()))?;
+            (script, Some(handover.hand_over().await?))
         };
-        match submitted {
+        match self.submit(&gateway, &session, &script, stop).await {
             Ok(job) => {
                 self.tell_begun(&job);
-                Ok((job, Some(handover)))
+                Ok((job, Begun { handover, definition }))
             }
-            Err(error) => {
-                // The answer may have been lost, and the job not.
-                if let Some(job) = Job::find(self.config, cluster, &job_name(self.aggregate)).await? {
-                    job.cancel().await?;
-                }
-                handover.give_back().await?;
-                Err(error)
+            Err(error) => Err(self.not_submitted(handover, error).await),
+        }
+    }
+
+    async fn need_savepoint_folder(&self) -> Result<()> {
+        if self.args.until_caught_up || self.config.flink.savepoints.is_some() || self.cluster.has_savepoint_folder().await? {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Config, "Flink is not set to put savepoints anywhere, so the job could not be stopped well").hint(
+            "write a folder that all of Flink reaches into [flink] savepoints, or execution.checkpointing.savepoint-dir into Flink's configuration",
+        ))
+    }
+
+    /// Told to stop, it waits for the answer all the same: without the job's id it could not be stopped.
+    async fn submit(&self, gateway: &Gateway, session: &str, script: &Script, stop: &mut Stop) -> Result<Job> {
+        let mut submitting = pin!(Job::submit(self.config, &self.cluster, gateway, session, script));
+        tokio::select! {
+            submitted = &mut submitting => submitted,
+            () = stop.told() => {
+                note!("stopping, once Flink has told the job's id");
+                submitting.await
             }
         }
+    }
+
+    /// Gives the topic back, unless a job may come of what was not answered; the error, with what that means.
+    async fn not_submitted(&self, handover: Option<Handover>, error: Error) -> Error {
+        let was_answered = !matches!(error.kind, Kind::Unreachable | Kind::Watchdog);
+        if was_answered {
+            give_back(handover).await;
+            return error;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < LOST {
+            if let Ok(Some(job)) = self.find().await {
+                undo(&job, handover).await;
+                return error;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+        let message = format!("{}; whether Flink has job {} is not known, so the topic stays with it", error.message, self.name);
+        Error { message, ..error }.hint(
+            "look at Flink's page. If the job is there, `pipeline aggregate --engine flink` watches it; if it is not, begin with \
+             --start after=sink, or --start earliest if the sink is empty",
+        )
     }
 
     fn tell_begun(&self, job: &Job) {
@@ -179,65 +260,81 @@ impl Plan<'_> {
         );
     }
 
-    /// Watches the job to its end, or until it is told to stop. `handover`: it was submitted just now.
-    async fn attend<S: Future<Output = ()>>(
-        &self,
-        mut job: Job,
-        mut handover: Option<Handover>,
-        stop: Stop<'_, S>,
-    ) -> Result<()> {
-        let ours = handover.is_some() || self.args.savepoint.is_some();
+    /// Watches the job to its end, or until it is told to stop. `begun`: it was submitted just now.
+    async fn attend(&self, mut job: Job, begun: Option<Begun>, stop: &mut Stop) -> Result<()> {
         let told = tokio::select! {
             told = self.watch(&mut job) => told,
-            () = stop => Ok(Told::Stopped),
-        };
-        let told = match told {
-            Ok(Told::Stopped) if ours && !job.has_run() && !job.is_up().await? => {
-                Err(Error::new(Kind::Failed, "told to stop before the job ran: nothing was read"))
-            }
-            told => told,
+            () = stop.told() => Ok(Told::Stopped),
         };
         messages::keep_progress();
+        let definition = begun.as_ref().map(|begun| begun.definition.clone());
+        // One that was begun here and has never run wrote nothing: it goes, and the topic is as it was.
+        if let Some(begun) = begun
+            && !job.has_run()
+        {
+            match told {
+                Ok(Told::Stopped) if !job.is_up().await? => {
+                    undo(&job, begun.handover).await;
+                    say!("stopped before the job ran: nothing was read");
+                    return Ok(());
+                }
+                Err(error) => {
+                    undo(&job, begun.handover).await;
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
         match told {
-            Ok(Told::Ended(State::Canceled)) => {
-                Err(Error::new(Kind::Failed, format!("Flink's job {} was cancelled by somebody", job.id))
-                    .hint("what it read since its last checkpoint is in no row; go on with --start after=sink"))
+            Ok(Told::Stopped) => self.stop(&job, definition).await,
+            Ok(told) => self.tell_end(&job, &told),
+            Err(error) if job.is_alive() => {
+                let message = format!("{}; job {} goes on, and the same command watches it again", error.message, job.id);
+                Err(Error { message, ..error })
             }
-            Ok(Told::Ended(_)) if self.args.until_caught_up => {
-                say!("caught up: all windows are closed, and their rows written");
-                Ok(())
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tell_end(&self, job: &Job, told: &Told) -> Result<()> {
+        match told {
+            Told::Ended(State::Canceled) => {
+                return Err(Error::new(Kind::Failed, format!("Flink's job {} was cancelled by somebody", job.id)).hint(
+                    "what it read since its last checkpoint is in no row: go on from that checkpoint, which its page names \
+                     (--engine flink --savepoint PATH), or here with --start after=sink",
+                ));
             }
-            Ok(Told::Ended(_)) => {
-                note!("Flink's job {} was stopped by somebody else", job.id);
-                Ok(())
-            }
-            Ok(Told::Runs) => {
+            Told::Ended(_) if self.args.until_caught_up => say!("caught up: all windows are closed, and their rows written"),
+            Told::Ended(_) | Told::Stopped => note!("Flink's job {} was stopped by somebody else", job.id),
+            Told::Runs => {
                 say!("{}", job.id);
                 note!(
                     "The job runs. `pipeline aggregate --engine flink` watches it, and stops it with a savepoint when you end it."
                 );
-                Ok(())
-            }
-            Ok(Told::Stopped) => self.stop(&job).await,
-            Err(error) => {
-                // One that has never run wrote nothing: it goes, and the topic is as it was.
-                if ours && !job.has_run() {
-                    job.cancel().await?;
-                    if let Some(handover) = handover.take() {
-                        handover.give_back().await?;
-                    }
-                }
-                Err(error)
             }
         }
+        Ok(())
     }
 
-    async fn stop(&self, job: &Job) -> Result<()> {
-        note!("stopping Flink's job {} with a savepoint", job.id);
-        let path = job.stop(self.config.flink.savepoints.as_deref()).await?;
+    async fn stop(&self, job: &Job, definition: Option<String>) -> Result<()> {
+        note!("stopping Flink's job {} with a savepoint; told a second time, this process does not wait for it", job.id);
+        let path = tokio::select! {
+            path = job.stop(self.config.flink.savepoints.as_deref()) => path?,
+            () = stop_signal() => {
+                return Err(Error::new(Kind::Failed, format!("told to end while Flink's job {} stops", job.id))
+                    .hint(format!("its page tells how that goes, and names the savepoint: {}", job.page())));
+            }
+        };
         say!("{path}");
-        note!("Go on in Flink:  pipeline aggregate --engine flink --savepoint {path}");
-        note!("Go on here:      pipeline aggregate --start after=sink");
+        let sink = self.args.sink.as_ref().map_or(String::new(), |sink| format!(" --sink {sink}"));
+        note!("Go on in Flink:  pipeline aggregate{sink} --engine flink --savepoint '{path}'");
+        note!("Go on here:      pipeline aggregate{sink} --start after=sink");
+        job.ended().await?;
+        if let Err(error) = leave_savepoint(self.config, self.aggregate, &path, definition).await {
+            tracing::warn!(
+                "which savepoint is the last could not be written down, so an earlier one would be taken, too: {error}"
+            );
+        }
         Ok(())
     }
 
@@ -245,8 +342,18 @@ impl Plan<'_> {
         let begun = Instant::now();
         let limit = FIRST_CHECKPOINT + self.config.flink.checkpoint_interval.to_std();
         let mut shown: Option<Instant> = None;
+        let mut seen = Instant::now();
         loop {
-            let look = job.look().await?;
+            let look = match job.look().await {
+                Ok(look) => look,
+                Err(error) if error.kind == Kind::Unreachable && job.has_run() && job.is_alive() && seen.elapsed() < AWAY => {
+                    messages::progress(&error.message);
+                    tokio::time::sleep(PACE).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            seen = Instant::now();
             if shown.is_none_or(|at| at.elapsed() >= messages::progress_interval()) {
                 shown = Some(Instant::now());
                 messages::progress(&line(&look));
@@ -262,6 +369,29 @@ impl Plan<'_> {
             }
             tokio::time::sleep(PACE).await;
         }
+    }
+}
+
+/// Ends a job that has not run, and gives its topic back. What fails of that is told beside the error that there is.
+async fn undo(job: &Job, handover: Option<Handover>) {
+    let ended = async {
+        job.cancel().await?;
+        job.has_checkpoint().await
+    };
+    match ended.await {
+        Ok(false) => give_back(handover).await,
+        Ok(true) => tracing::warn!(
+            "Flink's job {} had a checkpoint before it ended: what it wrote stays, and so does the topic with Flink (--start after=sink)",
+            job.id
+        ),
+        Err(error) => tracing::warn!("Flink's job {} may still run, so its topic stays with Flink: {error}", job.id),
+    }
+}
+
+async fn give_back(handover: Option<Handover>) {
+    let Some(handover) = handover else { return };
+    if let Err(error) = handover.give_back().await {
+        tracing::warn!("the topic stays with Flink, which has no job (--start after=sink goes on here): {error}");
     }
 }
 

@@ -45,7 +45,7 @@ fn the_sales_case_reads_as_the_tutorial_has_it() {
     let text = sql(&config(DEFAULT_FILE), Origin::Unknown);
     for part in [
         "SET 'table.local-time-zone' = 'UTC'",
-        "SET 'pipeline.name' = 'pipeline-SALES_AGGREGATE'",
+        "SET 'pipeline.name' = 'pipeline-kafka-101-SALES_AGGREGATE'",
         "`sale_ts` BIGINT NOT NULL,\n  `store_id` STRING NOT NULL,\n  `sale_amount` INT NOT NULL",
         "THEN `$time` - INTERVAL '0 00:00:05.000' DAY(3) TO SECOND(3) END",
         "'connector' = 'upsert-kafka'",
@@ -63,17 +63,24 @@ fn the_sales_case_reads_as_the_tutorial_has_it() {
 #[test]
 fn where_it_begins_is_in_the_statements() {
     let config = config(DEFAULT_FILE);
-    let begin = |partition, offset, from_ms| Beginning { partition, offset, from_ms };
-    let same = [begin(0, 7, 60_000), begin(1, 9, 60_000)];
-    let text = sql(&config, Origin::Offsets(&same));
+    let begin = |partition, offset| Beginning { partition, offset };
+    let beginnings = [begin(0, 7), begin(1, 9)];
+    let text = sql(&config, Origin::Offsets(&beginnings, Some(60_000)));
     assert!(text.contains("'scan.startup.specific-offsets' = 'partition:0,offset:7;partition:1,offset:9'"), "{text}");
     assert!(text.contains(" AND `sale_ts` >= 60000\n"), "{text}");
-    let text = sql(&config, Origin::Offsets(&[begin(0, 7, i64::MIN), begin(1, 9, 60_000)]));
-    assert!(text.contains("`sale_ts` >= CASE `$partition` WHEN 0 THEN -9223372036854775807 ELSE 60000 END"), "{text}");
-    assert!(!sql(&config, Origin::Offsets(&[begin(0, 0, i64::MIN)])).contains("sale_ts` >="), "nothing is closed");
+    assert!(!sql(&config, Origin::Offsets(&beginnings, None)).contains("sale_ts` >="), "nothing is closed");
     let text = sql(&config, Origin::Savepoint("file:///it's", Some(120_000)));
     assert!(text.contains("SET 'execution.state-recovery.path' = 'file:///it''s'"), "{text}");
     assert!(text.contains(" AND `sale_ts` >= 120000\n"), "{text}");
+}
+
+#[test]
+fn an_interval_without_checkpoints_or_longer_than_a_transaction_is_refused() {
+    for (interval, is_taken) in [(0, false), (99, false), (100, true), (300_000, true), (300_001, false)] {
+        let mut config = config(DEFAULT_FILE);
+        config.flink.checkpoint_interval = Millis(interval);
+        assert_eq!(check_interval(&config, &config.aggregates[0]).is_ok(), is_taken, "{interval}");
+    }
 }
 
 #[test]
