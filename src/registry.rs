@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::config::{self, Credentials, Secret};
 use crate::error::{Error, Kind, Result};
-use crate::http::{self, BODY_CAP, OTHER_RELEASE, Reply, Server, excerpt};
+use crate::http::{self, Asker, BODY_CAP, OTHER_RELEASE, Reply, Server, excerpt};
 
 /// A client of one registry.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl Registry {
             _ if is_absent(&reply) => Ok(()),
             // The versions.
             200..=299 => reply.json::<Vec<u32>>().map(drop),
-            _ => Err(refusal(&reply)),
+            _ => Err(refusal(&reply, &self.server.asker())),
         };
         deleted.map_err(|error| error.while_doing(format!("deleting subject `{subject}`")))
     }
@@ -130,7 +130,7 @@ impl Registry {
     /// The kinds of schemas that it takes, and what its clock says. Only a registry answers this, and only at the right path.
     pub async fn types(&self) -> Result<(Vec<String>, Option<SystemTime>)> {
         let reply = self.server.send(self.server.request(Method::GET, "schemas/types")?).await?;
-        if reply.is_success() { Ok((reply.json()?, reply.date())) } else { Err(refusal(&reply)) }
+        if reply.is_success() { Ok((reply.json()?, reply.date())) } else { Err(refusal(&reply, &self.server.asker())) }
     }
 
     /// Whether a schema may be registered under a subject, which is asked without doing it.
@@ -140,7 +140,7 @@ impl Registry {
         let judged = match reply.status {
             _ if is_absent(&reply) => return Ok(Compatibility::NoSubject),
             200..=299 => reply.json::<Judged>(),
-            _ => Err(refusal(&reply)),
+            _ => Err(refusal(&reply, &self.server.asker())),
         };
         let judged = judged.map_err(|error| error.while_doing(format!("asking whether a schema fits subject `{subject}`")))?;
         if judged.is_compatible {
@@ -156,7 +156,7 @@ impl Registry {
         match reply.status {
             _ if is_absent(&reply) => Ok(false),
             200..=299 => reply.json::<Version>().map(|_| true),
-            _ => Err(refusal(&reply)),
+            _ => Err(refusal(&reply, &self.server.asker())),
         }
     }
 
@@ -166,7 +166,7 @@ impl Registry {
         match reply.status {
             204 | 403..=405 => Ok(None),
             200..=299 => reply.json::<Mode>().map(|mode| Some(mode.mode)),
-            _ => Err(refusal(&reply)),
+            _ => Err(refusal(&reply, &self.server.asker())),
         }
     }
 
@@ -227,7 +227,7 @@ impl Middleware for Rules {
         if reply.is_success() {
             reply.json::<Given>().map_err(told)?;
         } else if !may_be_absent || !is_absent(&reply) {
-            return Err(told(refusal(&reply)));
+            return Err(told(refusal(&reply, &self.0.asker())));
         }
         let response = ::http::Response::builder().status(reply.status).body(reply.body);
         response.map(Response::from).map_err(reqwest_middleware::Error::middleware)
@@ -254,12 +254,10 @@ fn said(reply: &Reply) -> Option<Refusal> {
 }
 
 /// What an answer that is no success means.
-fn refusal(reply: &Reply) -> Error {
+fn refusal(reply: &Reply, asker: &Asker) -> Error {
     let said = said(reply).map(|said| excerpt(&said.message));
     let (kind, what, hint) = match (reply.status, &said) {
-        (401, _) => {
-            (Kind::Refused, "user name or password is wrong", "set [registry] username and password (PIPELINE_REGISTRY_PASSWORD)")
-        }
+        (401, _) => (Kind::Refused, asker.wrong.as_str(), asker.remedy.as_str()),
         (403, _) => (Kind::Refused, "this is not allowed", "this user lacks a permission"),
         (409, Some(_)) => (
             Kind::Data,

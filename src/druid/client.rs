@@ -24,8 +24,6 @@ const POST_TIMEOUT: Duration = Duration::from_secs(180);
 #[derive(Debug, Clone)]
 pub struct Druid {
     server: Server,
-    /// For messages.
-    username: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -144,7 +142,7 @@ const TABLE: &str =
 impl Druid {
     /// A client of the Druid that `[druid]` names. Opens no connection yet.
     pub fn new(druid: &config::Druid) -> Result<Self> {
-        Ok(Self { server: Server::new("Druid", "druid", &druid.url, &druid.http)?, username: druid.username.clone() })
+        Ok(Self { server: Server::new("Druid", "druid", &druid.url, &druid.http)? })
     }
 
     /// What its router tells of itself; nothing if this user may not know.
@@ -379,7 +377,7 @@ impl Druid {
     }
 
     fn success(&self, reply: Reply) -> Result<Reply> {
-        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, self.username.as_deref())) }
+        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, &self.server.asker())) }
     }
 }
 
@@ -404,7 +402,7 @@ mod tests {
         });
         let credentials = Some(Credentials::Basic("me".into(), Some(Secret::new("canary"))));
         let http = Http { credentials, ..Http::default() };
-        Druid::new(&config::Druid { url, username: Some("me".into()), http, ..config::Druid::default() }).unwrap()
+        Druid::new(&config::Druid { url, http, ..config::Druid::default() }).unwrap()
     }
 
     async fn refused(status: &str, body: &str) -> Error {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Error, Kind};
-use crate::http::{OTHER_RELEASE, Reply, excerpt, one_line};
+use crate::http::{Asker, OTHER_RELEASE, Reply, excerpt, one_line};
 
 /// How Druid says that it does not know a kind of supervisor, format or rule.
 pub const UNKNOWN_TYPE: &str = "Could not resolve type id";
@@ -29,9 +29,8 @@ pub fn words(reply: &Reply) -> String {
 }
 
 /// The error that an answer which is no success means.
-pub fn refusal(reply: &Reply, user: Option<&str>) -> Error {
+pub fn refusal(reply: &Reply, asker: &Asker) -> Error {
     let said = excerpt(&words(reply));
-    let user = user.map_or("a request without a user".into(), |user| format!("user `{user}`"));
     let is_spec = reply.request.ends_with("/supervisor");
     let (kind, what, hint) = match reply.status {
         400 if said.contains(UNKNOWN_TYPE) => (Kind::Failed, "an extension of it is missing".into(), EXTENSIONS),
@@ -41,14 +40,10 @@ pub fn refusal(reply: &Reply, user: Option<&str>) -> Error {
             "what it names follows from [[datasource]] and [druid] in the pipeline file",
         ),
         400 => (Kind::Failed, "it does not take this".into(), OTHER_RELEASE),
-        401 => (
-            Kind::Refused,
-            format!("it does not know {user}, or the password is another"),
-            "set [druid] username and password (PIPELINE_DRUID_PASSWORD)",
-        ),
+        401 => (Kind::Refused, asker.wrong.clone(), asker.remedy.as_str()),
         403 => (
             Kind::Refused,
-            format!("{user} may not do this"),
+            format!("{} may not do this", asker.name),
             "in Druid, give a role of this user READ and WRITE of the datasources that the pipeline file names",
         ),
         404 if said.starts_with("Cannot find any supervisor") => (
@@ -67,11 +62,12 @@ pub fn refusal(reply: &Reply, user: Option<&str>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Credentials;
 
     fn told(status: u16, body: &str) -> Error {
         let request = "Druid, POST http://d/druid/indexer/v1/supervisor".into();
         let reply = Reply { request, status, headers: reqwest::header::HeaderMap::new(), body: body.into() };
-        refusal(&reply, Some("me"))
+        refusal(&reply, &Asker::of(Some(&Credentials::Basic("me".into(), None)), "druid"))
     }
 
     /// What Druid 33 answers, and what is told of it: the exit code, and words of the message and of the hint.

@@ -1,7 +1,8 @@
 //! Talking to REST servers: one place that sends, with time limits, a cap on bodies, no redirects (a redirect would carry the
 //! credentials along, or hide a login page behind a 200), and retries decided by [`retry`]. Why there is no answer is told by
-//! [`cause`].
+//! [`cause`], who asks by [`asker`].
 
+mod asker;
 mod cause;
 mod retry;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::{Credentials, Http, Secret};
 use crate::error::{Error, Kind, Result};
+pub use asker::Asker;
 use cause::Cause;
 use retry::{Outcome, Retry};
 
@@ -85,6 +87,11 @@ impl Server {
     /// The address, with a slash at its end.
     pub fn address(&self) -> &Url {
         &self.base
+    }
+
+    /// Who asks it, in words.
+    pub fn asker(&self) -> Asker {
+        Asker::of(self.credentials.as_ref(), self.table)
     }
 
     /// How long one request may take, unless it says otherwise.
@@ -236,7 +243,8 @@ impl Reply {
                 let message = format!("{}: answered {}: redirects to {target}", self.request, self.status);
                 Error::new(Kind::Unreachable, message).hint("write the final address into the pipeline file")
             }
-            401 => Error::new(Kind::Refused, message).hint("the user name or password is wrong"),
+            401 => Error::new(Kind::Refused, message)
+                .hint("the user name, password or token that it was given is wrong, or it was given none"),
             403 => Error::new(Kind::Refused, message).hint("this user lacks a permission"),
             404 | 405 => {
                 Error::new(Kind::Unreachable, message).hint("does something else answer at this address, or is its path wrong?")
