@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::config::{Config, HIDDEN, Secret};
+use crate::config::{Config, Credentials, HIDDEN, Secret};
 use crate::error::{Error, Kind, Result};
 
 /// What Superset shows, and takes, in place of a stored password.
@@ -17,8 +17,14 @@ pub struct Address {
 }
 
 impl Address {
-    /// Druid's router as Superset reaches it.
+    /// Druid's router as Superset reaches it; an error if this program asks Druid by a token and Superset could not ask at all.
     pub fn of(config: &Config) -> Result<Self> {
+        let has_token = matches!(config.druid.http.credentials, Some(Credentials::Bearer(_)));
+        if has_token && (config.druid.username.is_none() || config.druid.password.is_none()) {
+            let what = "Superset's connection to Druid needs [druid] username and password beside the token";
+            return Err(Error::new(Kind::Config, format!("{what}: a token cannot be stored there"))
+                .hint("set both (PIPELINE_DRUID_USERNAME, PIPELINE_DRUID_PASSWORD); this program goes on using the token"));
+        }
         let http = config.druid_for_superset();
         let wrong = || Error::new(Kind::Config, format!("[superset] druid_url: `{http}` cannot be made a SQLAlchemy URI"));
         let url = Url::parse(http).map_err(|_| wrong())?;
@@ -94,6 +100,19 @@ mod tests {
         assert_eq!(address.masked(), "druid://me%40home:XXXXXXXXXX@router:8888/druid/v2/sql?header=true");
         assert!(!format!("{address:?}").contains("p@ss"));
         assert_eq!(address.scrub("no such p@ss/w%rd: here"), "no such *** here");
+    }
+
+    #[test]
+    fn a_token_is_nothing_that_superset_can_use() {
+        let mut config = sales();
+        (config.druid.username, config.druid.password) = (None, None);
+        assert_eq!(Address::of(&config).unwrap().password, None, "a Druid that asks for nothing");
+        config.druid.http.credentials = Some(Credentials::Bearer(Secret::new("canary")));
+        config.druid.username = Some("me".into());
+        let error = Address::of(&config).unwrap_err();
+        assert!(error.kind == Kind::Config && error.message.contains("username and password beside the token"), "{error}");
+        config.druid.password = Some(Secret::new("pw"));
+        assert!(Address::of(&config).unwrap().masked().contains("me:XXXXXXXXXX@"));
     }
 
     #[test]

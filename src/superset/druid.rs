@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, Credentials, Http};
 use crate::error::{Error, Kind, Result};
 use crate::http::Server;
 
@@ -27,9 +27,12 @@ pub fn why_not_reached(config: &Config, answer: Result<()>) -> Error {
     }
 }
 
-/// Asks Druid something that needs no table.
+/// Asks Druid something that needs no table, as Superset does: by user name and password, also where this program has a token.
 pub async fn ask(config: &Config) -> Result<()> {
-    let druid = Server::new("Druid", "druid", &config.druid.url, &config.druid.http)?;
+    let druid = &config.druid;
+    let credentials = druid.username.clone().map(|user| Credentials::Basic(user, druid.password.clone()));
+    let http = Http { credentials, ..druid.http.clone() };
+    let druid = Server::new("Druid", "druid", &druid.url, &http)?;
     let request = druid.request(Method::POST, "druid/v2/sql")?.json(&json!({ "query": "SELECT 1" }));
     druid.send(request).await?.success()?.json::<Vec<Value>>().map(drop)
 }

@@ -89,7 +89,7 @@ pub async fn bootstrap(config: &Config, manner: Manner) -> Result<Outcome> {
     if lost_druid(&charts) {
         let answer = druid::ask(config).await;
         // A stored password cannot be read back: where ours works, it may be another.
-        if up_to_date && answer.is_ok() && has_wrong_password(&charts) {
+        if up_to_date && address.password.is_some() && answer.is_ok() && has_wrong_password(&charts) {
             plan.steps[0].action = Action::Change(vec![password_change()]);
             (survey, backup) = apply(config, &session, &desired, &address, survey, &plan).await?;
             charts = query(config, &session, &desired, &survey.found).await;
