@@ -123,11 +123,14 @@ fn resolve_secrets(config: &mut Config, folder: &Path) -> Result<()> {
             (None, Some(file)) => *secret = Some(read_secret(&folder.join(file), &format!("[{table}] {key}_file"))?),
             _ => {}
         }
+        // A variable that a script always sets may be empty: then there is no token.
+        if key == "token" && secret.as_ref().is_some_and(|token| token.expose().is_empty()) {
+            *secret = None;
+        }
     }
     registry.http.credentials = credentials(registry.username.as_ref(), registry.password.as_ref(), registry.token.as_ref());
     druid.http.credentials = credentials(druid.username.as_ref(), druid.password.as_ref(), druid.token.as_ref());
-    // Superset is logged in to: a password is nothing that it takes with a request.
-    superset.http.credentials = credentials(None, None, superset.token.as_ref());
+    // Superset's are not those of every request: a login makes them, and its pages are asked for as by anybody.
     flink.http.credentials = credentials(flink.username.as_ref(), flink.password.as_ref(), flink.token.as_ref());
     let properties = [
         ("kafka.properties", &mut config.kafka.properties),
@@ -324,6 +327,28 @@ mod tests {
         let credentials = of(&[user, password, token]);
         assert!(matches!(&credentials, Some(Credentials::Bearer(token)) if token.expose() == "canary"));
         assert!(!format!("{credentials:?}").contains("canary"));
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        let given = |name, value| Override::from_env(name, value).unwrap();
+        let overrides = [
+            given("PIPELINE_DRUID_USERNAME", "me"),
+            given("PIPELINE_DRUID_TOKEN", ""),
+            given("PIPELINE_REGISTRY_TOKEN_FILE", "/dev/null"),
+            given("PIPELINE_SUPERSET_TOKEN", ""),
+        ];
+        let config = connections(None, &overrides).unwrap();
+        assert!(matches!(config.druid.http.credentials, Some(Credentials::Basic(..))));
+        assert!(config.registry.http.credentials.is_none());
+        assert!(config.superset.token.is_none());
+    }
+
+    #[test]
+    fn superset_s_token_is_not_sent_with_every_request() {
+        let token = Override::from_env("PIPELINE_SUPERSET_TOKEN", "canary").unwrap();
+        let superset = connections(None, &[token]).unwrap().superset;
+        assert!(superset.token.is_some() && superset.http.credentials.is_none());
     }
 
     #[test]

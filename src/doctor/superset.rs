@@ -48,7 +48,7 @@ pub(super) async fn look(desk: Desk, browser: Desk) {
             return;
         }
     };
-    desk.fine("answers", format!("{}: user `{}` is logged in", config.superset.url, session.user));
+    desk.fine("answers", format!("{}: asked by {}", config.superset.url, session.who));
     let look = Look { desk: &desk, config: &config, session };
     tokio::join!(look.at_all(), browser::look(&browser));
 }

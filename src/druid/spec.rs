@@ -441,7 +441,7 @@ mod tests {
             registry.to_string().contains("registry_url") && registry.to_string().contains("basic.auth.user.info"),
             "{registry}"
         );
-        let token = sales(&config(&["registry.token_file=/dev/null"])).unwrap_err();
+        let token = sales(&config(&["registry.token_file=Cargo.toml"])).unwrap_err();
         assert!(token.to_string().contains("[druid.registry_properties]"), "{token}");
         let kafka = sales(&config(&["security.protocol=SASL_SSL"])).unwrap_err();
         assert!(

@@ -194,7 +194,7 @@ impl Session {
             let query = json!({ "keys": ["permissions"] }).to_string();
             let reply = self.get(&with_query(&format!("api/v1/{kind}/_info"), &query)).await?;
             if !reply.json::<Info>()?.permissions.iter().any(|one| one == "can_write") {
-                return Err(failure::may_not_write(*kind, &self.user));
+                return Err(failure::may_not_write(*kind, &self.who));
             }
         }
         Ok(())
@@ -212,7 +212,7 @@ impl Session {
         match reply.status {
             // A page that is no answer of Superset's must not be taken for one.
             200..=299 => reply.json::<Done>().map(drop),
-            _ => Err(failure::import(reply, address, &self.user)),
+            _ => Err(failure::import(reply, address, &self.who)),
         }
     }
 
@@ -304,7 +304,7 @@ impl Session {
     /// What a chart is drawn from, asked of Druid anew.
     pub async fn drawn(&self, chart: u64) -> Result<Drawn, Trouble> {
         let reply = self.ask_for_rows(&format!("api/v1/chart/{chart}/data/?force=true")).await.map_err(Trouble::NoAnswer)?;
-        Drawn::of(&reply, &self.user)
+        Drawn::of(&reply, &self.who)
     }
 }
 

@@ -39,9 +39,9 @@ struct Query {
 
 impl Drawn {
     /// Reads an answer; `user` asked for it.
-    pub fn of(reply: &Reply, user: &str) -> Result<Self, Trouble> {
+    pub fn of(reply: &Reply, who: &str) -> Result<Self, Trouble> {
         if !reply.is_success() {
-            return Err(failure::of_chart(reply, user));
+            return Err(failure::of_chart(reply, who));
         }
         let queries = reply.json::<Answer>().map_err(Trouble::Other)?.result;
         Ok(Self {

@@ -60,10 +60,10 @@ impl Trouble {
 }
 
 /// Why a chart's query brought nothing.
-pub fn of_chart(reply: &Reply, user: &str) -> Trouble {
+pub fn of_chart(reply: &Reply, who: &str) -> Trouble {
     match reply.status {
         400 | 500 => trouble(reply),
-        _ => Trouble::Other(refusal(reply, user)),
+        _ => Trouble::Other(refusal(reply, who)),
     }
 }
 
@@ -133,27 +133,44 @@ fn is_connection(said: &str) -> bool {
 }
 
 /// A login that did not succeed.
-pub fn login(reply: &Reply, user: &str) -> Error {
+pub fn login(reply: &Reply, who: &str) -> Error {
     let from_superset = reply.json::<Value>().is_ok_and(|body| body.get("message").is_some() || body.get("errors").is_some());
     match reply.status {
         401 if from_superset => {
-            Error::new(Kind::Refused, format!("{}: Superset does not take the name and password of user `{user}`", reply.request))
+            Error::new(Kind::Refused, format!("{}: Superset does not take the name and password of {who}", reply.request))
                 .hint("check [superset] username and password, or PIPELINE_SUPERSET_PASSWORD")
         }
         400..=499 if !from_superset => {
             Error::new(Kind::Unreachable, format!("{}: what answers there is not Superset ({})", reply.request, reply.status))
                 .hint("[superset] url is the address of Superset's start page")
         }
-        500 => refusal(reply, user).hint("Superset runs but cannot log anyone in; its own log says why"),
-        _ => refusal(reply, user),
+        500 => refusal(reply, who).hint("Superset runs but cannot log anyone in; its own log says why"),
+        _ => refusal(reply, who),
     }
 }
 
-/// What an answer that is no success means.
-pub fn refusal(reply: &Reply, user: &str) -> Error {
+/// A token of the pipeline file's that Superset does not take.
+pub fn given_token(reply: &Reply) -> Error {
+    let said = said(reply);
+    // Then another token does not help.
+    if said.contains("Missing") || said.contains("Subject must be a string") {
+        return refusal(reply, "");
+    }
+    let what = format!("{}: [superset] token is expired or wrong ({}): {said}", reply.request, reply.status);
+    Error::new(Kind::Refused, what)
+        .hint("give one that outlives the run (PIPELINE_SUPERSET_TOKEN, or token_file), or [superset] username and password")
+}
+
+/// Whether an answer is that Superset does not take the token.
+pub fn refuses_token(reply: &Reply) -> bool {
+    matches!(reply.status, 401 | 422) && is_of_token(reply)
+}
+
+/// What an answer that is no success means; `who` asked, in words.
+pub fn refusal(reply: &Reply, who: &str) -> Error {
     let said = said(reply);
     let says = |sign: &str| said.contains(sign);
-    let no_user = format!("Superset refuses this to user `{user}`");
+    let no_user = format!("Superset refuses this to {who}");
     let (kind, what, hint) = match reply.status {
         // What is said in JSON is refused with 400, all else is sent to the login.
         302 | 400 if is_login(reply) || says("CSRF") => {
@@ -188,18 +205,18 @@ fn is_of_token(reply: &Reply) -> bool {
 }
 
 /// A user that may not write objects of a kind; Superset's import answers such a user "for an unknown reason".
-pub fn may_not_write(kind: ids::Kind, user: &str) -> Error {
-    Error::new(Kind::Refused, format!("user `{user}` of Superset may not write a {kind}; nothing was changed")).hint(ROLE)
+pub fn may_not_write(kind: ids::Kind, who: &str) -> Error {
+    Error::new(Kind::Refused, format!("in Superset {who} may not write a {kind}; nothing was changed")).hint(ROLE)
 }
 
 /// An import that did not succeed.
-pub fn import(reply: &Reply, address: &Address, user: &str) -> Error {
+pub fn import(reply: &Reply, address: &Address, who: &str) -> Error {
     let hint = match reply.status {
         422 if !is_of_token(reply) => OTHER_RELEASE,
         500 => {
             "Superset's own log says why; if another import ran at the same time, run this again, which repairs what is half done"
         }
-        _ => return refusal(reply, user),
+        _ => return refusal(reply, who),
     };
     let said = address.scrub(&said(reply));
     Error::new(Kind::Failed, format!("{}: Superset did not import the dashboard ({}): {said}", reply.request, reply.status))
@@ -240,11 +257,11 @@ mod tests {
 
     #[test]
     fn a_wrong_password_is_told_from_a_wrong_server() {
-        assert_eq!(login(&reply(401, r#"{"message": "Not authorized"}"#), "admin").kind, Kind::Refused);
-        assert_eq!(login(&reply(401, "<html>Druid</html>"), "admin").kind, Kind::Unreachable);
-        assert_eq!(login(&reply(404, r#"{"error_code": 404}"#), "admin").kind, Kind::Unreachable);
-        assert_eq!(login(&reply(302, ""), "admin").kind, Kind::Unreachable);
-        assert_eq!(login(&reply(500, "{}"), "admin").kind, Kind::Failed);
+        assert_eq!(login(&reply(401, r#"{"message": "Not authorized"}"#), "user `admin`").kind, Kind::Refused);
+        assert_eq!(login(&reply(401, "<html>Druid</html>"), "user `admin`").kind, Kind::Unreachable);
+        assert_eq!(login(&reply(404, r#"{"error_code": 404}"#), "user `admin`").kind, Kind::Unreachable);
+        assert_eq!(login(&reply(302, ""), "user `admin`").kind, Kind::Unreachable);
+        assert_eq!(login(&reply(500, "{}"), "user `admin`").kind, Kind::Failed);
     }
 
     /// What Superset 6.1 answers, and what is told of it: words of the message and of the hint.
@@ -290,7 +307,7 @@ mod tests {
             (502, "<html><head><title>502 Bad Gateway</title></head></html>", ["the page `502 Bad Gateway`", "later"]),
         ];
         for (status, body, words) in cases {
-            let error = refusal(&reply(status, body), "admin");
+            let error = refusal(&reply(status, body), "user `admin`");
             assert!(error.message.contains(words[0]), "{error}");
             assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(words[1])), "{error}");
         }
@@ -302,7 +319,7 @@ mod tests {
         let redirect = |target: &'static str| {
             let mut reply = reply(302, "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>");
             reply.headers.insert("location", target.parse().unwrap());
-            refusal(&reply, "admin")
+            refusal(&reply, "user `admin`")
         };
         let error = redirect("/login/?next=%2Fapi%2Fv1%2Fchart%2F999999");
         assert!(error.message.contains("CSRF") && error.to_string().contains("SESSION_COOKIE_SECURE"), "{error}");
@@ -312,7 +329,7 @@ mod tests {
     #[test]
     fn an_import_that_is_invalid_is_told_from_one_that_failed() {
         let config = crate::superset::testing::sales();
-        let told = |status, body: &str| import(&reply(status, body), &Address::of(&config).unwrap(), "admin").to_string();
+        let told = |status, body: &str| import(&reply(status, body), &Address::of(&config).unwrap(), "user `admin`").to_string();
         let invalid = told(422, r#"{"errors": [{"message": "Not a ZIP file", "extra": {"issue_codes": []}}]}"#);
         assert!(
             invalid.contains("did not import the dashboard (422): Not a ZIP file") && invalid.contains("release"),
@@ -327,17 +344,17 @@ mod tests {
     fn druids_page_of_a_wrong_password_is_no_failed_query() {
         let page =
             r#"{"message": "Error: Unknown error (Unknown): <html>\n<title>Error 401 User authentication failed.</title>"}"#;
-        assert!(matches!(of_chart(&reply(400, page), "admin"), Trouble::WrongPassword(_)));
+        assert!(matches!(of_chart(&reply(400, page), "user `admin`"), Trouble::WrongPassword(_)));
         let pool = r#"{"message": "Error: HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: /druid/v2/sql"}"#;
-        assert!(matches!(of_chart(&reply(400, pool), "admin"), Trouble::NoDruid(_)));
+        assert!(matches!(of_chart(&reply(400, pool), "user `admin`"), Trouble::NoDruid(_)));
     }
 
     #[test]
     fn a_missing_table_is_told_from_a_missing_column() {
         let table = r#"{"message": "Error: druidException (INVALID_INPUT): Object 'S' not found within 'druid'"}"#;
-        assert!(matches!(of_chart(&reply(400, table), "admin"), Trouble::NoTable(_)));
+        assert!(matches!(of_chart(&reply(400, table), "user `admin`"), Trouble::NoTable(_)));
         let column = r#"{"message": "Error: druidException (INVALID_INPUT): Column 'c' not found in any table"}"#;
-        assert!(matches!(of_chart(&reply(400, column), "admin"), Trouble::Other(error) if error.kind == Kind::Data));
+        assert!(matches!(of_chart(&reply(400, column), "user `admin`"), Trouble::Other(error) if error.kind == Kind::Data));
     }
 
     #[test]

@@ -12,19 +12,22 @@ use crate::error::{self, Error, Result};
 use crate::http::{BODY_CAP, ROWS_CAP, Reply, Server};
 
 /// A user of Superset's, by a login or a token of theirs.
+///
+/// A login's token lasts 15 minutes as a rule; when Superset does not take a token, there is one new login, if one can be made.
 #[derive(Debug)]
 pub struct Session {
     server: Server,
-    /// The user's name; of a token, what the pipeline file calls its user.
-    pub user: String,
+    /// Whom Superset is asked by, in words.
+    pub who: String,
     login: Option<Login>,
+    token: Mutex<Secret>,
 }
 
-/// A login. Its token lasts 15 minutes as a rule; when Superset no longer takes it, there is one new login.
-#[derive(Debug)]
+/// How to log in.
+#[derive(Debug, Clone)]
 struct Login {
+    user: String,
     password: Secret,
-    token: Mutex<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -41,13 +44,15 @@ impl Session {
     /// Logs in, unless there is a token.
     pub async fn login(config: &Superset) -> Result<Self> {
         let server = Server::new("Superset", "superset", &config.url, &config.http)?;
-        if config.token.is_some() {
-            let user = config.username.clone().unwrap_or_else(|| "of [superset] token".into());
-            return Ok(Self { server, user, login: None });
-        }
-        let (user, password) = credentials(config)?;
-        let token = Mutex::new(log_in(&server, user, password).await?);
-        Ok(Self { server, user: user.into(), login: Some(Login { password: password.clone(), token }) })
+        let (login, token) = if let Some(token) = &config.token {
+            (Login::of(config).ok(), token.clone())
+        } else {
+            let login = Login::of(config)?;
+            let token = login.token(&server).await?;
+            (Some(login), token)
+        };
+        let who = login.as_ref().map_or_else(|| "the user of [superset] token".into(), Login::who);
+        Ok(Self { server, who, login, token: Mutex::new(token) })
     }
 
     /// Asks, and gives whatever is answered.
@@ -88,59 +93,70 @@ impl Session {
         cap: usize,
         fill: impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
-        // A token that was given is with every request of the server's.
-        let Some(login) = &self.login else { return self.once(method, path, None, cap, &fill).await };
-        let token = login.token.lock().await.clone();
-        let reply = self.once(method, path, Some(&token), cap, &fill).await?;
-        if reply.status != 401 {
-            return Ok(reply);
+        let token = self.token.lock().await.clone();
+        let reply = self.once(method, path, &token, cap, &fill).await?;
+        match &self.login {
+            Some(login) if reply.status == 401 || failure::refuses_token(&reply) => {
+                let token = login.token(&self.server).await?;
+                *self.token.lock().await = token.clone();
+                self.once(method, path, &token, cap, &fill).await
+            }
+            None if failure::refuses_token(&reply) => Err(failure::given_token(&reply)),
+            _ => Ok(reply),
         }
-        let token = log_in(&self.server, &self.user, &login.password).await?;
-        *login.token.lock().await = token.clone();
-        self.once(method, path, Some(&token), cap, &fill).await
     }
 
     async fn once(
         &self,
         method: &Method,
         path: &str,
-        token: Option<&Secret>,
+        token: &Secret,
         cap: usize,
         fill: &impl Fn(RequestBuilder) -> Result<RequestBuilder>,
     ) -> Result<Reply> {
-        let request = self.server.request(method.clone(), path)?;
-        let request = if let Some(token) = token { request.bearer_auth(token.expose()) } else { request };
+        let request = self.server.request(method.clone(), path)?.bearer_auth(token.expose());
         self.server.send_for(fill(request)?, cap).await
     }
 
     /// The reply, if it is a success.
     pub fn check(&self, reply: Reply) -> Result<Reply> {
-        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, &self.user)) }
+        if reply.is_success() { Ok(reply) } else { Err(failure::refusal(&reply, &self.who)) }
     }
 }
 
-async fn log_in(server: &Server, user: &str, password: &Secret) -> Result<Secret> {
-    // Without `provider` Superset answers 500.
-    let body = json!({ "username": user, "password": password.expose(), "provider": "db" });
-    let reply = server.send(server.request(Method::POST, "api/v1/security/login")?.json(&body)).await?;
-    if reply.is_success() { Ok(Secret::new(reply.json::<LoggedIn>()?.access_token)) } else { Err(failure::login(&reply, user)) }
+impl Login {
+    fn of(config: &Superset) -> Result<Self> {
+        let missing = |key: &str| {
+            Error::new(error::Kind::Config, format!("[superset] has no `{key}`")).hint(format!(
+                "set it in the pipeline file, or as PIPELINE_SUPERSET_{}{}",
+                key.to_uppercase(),
+                if key == "password" { "; a file can be named with password_file" } else { "" }
+            ))
+        };
+        let user = config.username.clone().filter(|user| !user.is_empty()).ok_or_else(|| missing("username"))?;
+        Ok(Self { user, password: config.password.clone().ok_or_else(|| missing("password"))? })
+    }
+
+    fn who(&self) -> String {
+        format!("user `{}`", self.user)
+    }
+
+    /// Logs in.
+    async fn token(&self, server: &Server) -> Result<Secret> {
+        // Without `provider` Superset answers 500.
+        let body = json!({ "username": self.user, "password": self.password.expose(), "provider": "db" });
+        let reply = server.send(server.request(Method::POST, "api/v1/security/login")?.json(&body)).await?;
+        if reply.is_success() {
+            Ok(Secret::new(reply.json::<LoggedIn>()?.access_token))
+        } else {
+            Err(failure::login(&reply, &self.who()))
+        }
+    }
 }
 
 /// Whether the pipeline file, or what is set beside it, says how to log in.
 pub fn has_credentials(config: &Superset) -> bool {
     config.username.is_some() || config.password.is_some() || config.token.is_some()
-}
-
-fn credentials(config: &Superset) -> Result<(&str, &Secret)> {
-    let missing = |key: &str| {
-        Error::new(error::Kind::Config, format!("[superset] has no `{key}`")).hint(format!(
-            "set it in the pipeline file, or as PIPELINE_SUPERSET_{}{}",
-            key.to_uppercase(),
-            if key == "password" { "; a file can be named with password_file" } else { "" }
-        ))
-    };
-    let user = config.username.as_deref().filter(|user| !user.is_empty()).ok_or_else(|| missing("username"))?;
-    Ok((user, config.password.as_ref().ok_or_else(|| missing("password"))?))
 }
 
 #[cfg(test)]
@@ -153,7 +169,6 @@ mod tests {
     use axum::routing::{get, post};
 
     use super::*;
-    use crate::config::Credentials;
     use crate::superset::testing::sales;
 
     /// A server whose first token has expired; its address, and how often it was logged in at.
@@ -199,10 +214,27 @@ mod tests {
         let (address, logins) = forgetful().await;
         let mut config = sales().superset;
         (config.url, config.token) = (address, Some(Secret::new("token-given")));
-        config.http.credentials = Some(Credentials::Bearer(Secret::new("token-given")));
         let session = Session::login(&config).await.unwrap();
         let reply = session.write(Method::POST, "api/v1/assets/import/", Ok).await.unwrap();
         assert_eq!((reply.status, logins.load(Ordering::SeqCst)), (200, 0));
         assert!(!format!("{session:?}").contains("token-given"));
+    }
+
+    #[tokio::test]
+    async fn a_given_token_that_has_expired_is_told_or_made_good_by_a_login() {
+        let (address, logins) = forgetful().await;
+        let mut config = sales().superset;
+        (config.url, config.token) = (address, Some(Secret::new("token-0")));
+        logins.store(1, Ordering::SeqCst);
+        let session = Session::login(&config).await.unwrap();
+        session.get("api/v1/security/csrf_token/").await.unwrap();
+        session.get("api/v1/security/csrf_token/").await.unwrap();
+        assert_eq!(logins.load(Ordering::SeqCst), 2);
+        config.password = None;
+        let error = Session::login(&config).await.unwrap().get("api/v1/security/csrf_token/").await.unwrap_err();
+        assert_eq!(error.kind, error::Kind::Refused);
+        let told = error.to_string();
+        assert!(told.contains("[superset] token") && told.contains("PIPELINE_SUPERSET_TOKEN"), "{told}");
+        assert!(!told.contains("JWT_ACCESS_TOKEN_EXPIRES") && !told.contains("token-0"), "{told}");
     }
 }
