@@ -15,6 +15,9 @@ const SECTIONS: [&str; 5] = ["kafka", "registry", "druid", "superset", "flink"];
 /// The keys of these tables that are tables themselves, of properties with dotted names.
 const PROPERTIES: [&str; 3] = ["properties", "kafka_properties", "registry_properties"];
 
+/// The keys of a token.
+const TOKEN: [&str; 2] = ["token", "token_file"];
+
 /// Environment variables that begin like ours but are read elsewhere.
 const NOT_KEYS: [&str; 3] = ["PIPELINE_CONFIG", "PIPELINE_LOG", "PIPELINE_LOG_FORMAT"];
 
@@ -68,6 +71,11 @@ impl Override {
         };
         Some(Self { origin: format!("environment variable {name}"), path, value: Secret::new(value) })
     }
+
+    /// Whether it is of the command line, which wins over the environment.
+    fn is_flag(&self) -> bool {
+        self.origin.starts_with('-')
+    }
 }
 
 /// A command line is there for every user of the machine to read.
@@ -75,13 +83,17 @@ fn refuse_secret(flag: &str, key: &str, path: &str) -> Result<()> {
     if !is_secret(key) {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("{flag} {key}=...: every user of this machine can read a command line"))
-        .hint(format!("set {} instead, or {flag} {key}_file=PATH", env_name(path))))
+    Err(Error::new(Kind::Usage, format!("{flag} {key}=...: every user of this machine can read a command line")).hint(
+        match env_name(path) {
+            Some(variable) => format!("set {variable} instead, or {flag} {key}_file=PATH"),
+            None => format!("name a file that holds it: {flag} {key}_file=PATH"),
+        },
+    ))
 }
 
-/// The environment variable that sets a key of a connection table (`druid.password`).
-pub fn env_name(path: &str) -> String {
-    format!("PIPELINE_{}", path.replace('.', "_").to_uppercase())
+/// The environment variable that sets a key of a connection table (`druid.password`); `None`: no shell can set one of that name.
+pub fn env_name(path: &str) -> Option<String> {
+    (!path.contains('-')).then(|| format!("PIPELINE_{}", path.replace('.', "_").to_uppercase()))
 }
 
 /// Reads the file's text and lays the overrides over it, in order: the last one wins.
@@ -107,7 +119,7 @@ pub fn merge_connections(file: &Path, text: &str, overrides: &[Override]) -> Res
 fn lay_all(config: Config, mut table: toml::Table, overrides: &[Override]) -> Result<Config> {
     let mut merged = Ok(config);
     for one in overrides {
-        lay_over(&mut table, one)?;
+        lay_over(&mut table, one, overrides)?;
         // Read anew after each, so that a wrong key is blamed on the one that brought it.
         merged = table.clone().try_into().map_err(|error: toml::de::Error| explain(&one.origin, error.message()));
         if merged.is_err() {
@@ -117,7 +129,7 @@ fn lay_all(config: Config, mut table: toml::Table, overrides: &[Override]) -> Re
     merged
 }
 
-fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
+fn lay_over(table: &mut toml::Table, one: &Override, all: &[Override]) -> Result<()> {
     let unknown = |name: &str| {
         Error::new(Kind::Config, format!("{}: there is no table `{name}` to set from outside the pipeline file", one.origin))
             .hint(suggest(name, &SECTIONS).unwrap_or_else(|| format!("the tables are {}", SECTIONS.join(", "))))
@@ -128,14 +140,31 @@ fn lay_over(table: &mut toml::Table, one: &Override) -> Result<()> {
     }
     let mut at = subtable(table, section, one)?;
     let mut key = key;
+    let mut is_librdkafkas = false;
     if let Some((name, property)) = key.split_once('.').filter(|(name, _)| PROPERTIES.contains(name)) {
         at = subtable(at, name, one)?;
+        is_librdkafkas = section == "kafka";
         key = property;
+    } else if ousts_token(section, key, one, all) {
+        TOKEN.iter().for_each(|key| drop(at.remove(*key)));
     }
     // `password` replaces `password_file`, and the other way round: else the file's would be beside what is given.
     at.remove(&key.strip_suffix("_file").map_or_else(|| format!("{key}_file"), str::to_owned));
-    at.insert(key.into(), toml::Value::String(absolute(key, one.value.expose())));
+    let value = one.value.expose();
+    let is_file = key.ends_with("_file") || is_librdkafkas && is_path(key, value);
+    at.insert(key.into(), toml::Value::String(if is_file { absolute(value) } else { value.into() }));
     Ok(())
+}
+
+/// Whether what is given is a password in whose place a token would be used that counts for less, as the file's does.
+///
+/// The other way round nothing is in the way: a token is used whatever else there is, and Superset asks Druid by a password.
+fn ousts_token(section: &str, key: &str, one: &Override, all: &[Override]) -> bool {
+    let is_token = |other: &&Override| other.path.split_once('.').is_some_and(|(of, key)| of == section && TOKEN.contains(&key));
+    let beside = |other: &&Override| other.is_flag() == one.is_flag() && !other.value.expose().is_empty();
+    ["password", "password_file"].contains(&key)
+        && !one.value.expose().is_empty()
+        && !all.iter().filter(is_token).any(|other| beside(&other))
 }
 
 fn subtable<'a>(table: &'a mut toml::Table, name: &str, one: &Override) -> Result<&'a mut toml::Table> {
@@ -152,10 +181,7 @@ pub fn is_path(property: &str, value: &str) -> bool {
 }
 
 /// Paths given from outside the file are relative to where the user stands, not to the file.
-fn absolute(key: &str, value: &str) -> String {
-    if !key.ends_with("_file") && !is_path(key, value) {
-        return value.into();
-    }
+fn absolute(value: &str) -> String {
     std::path::absolute(value).map_or_else(|_| value.into(), |path| path.display().to_string())
 }
 
@@ -260,6 +286,10 @@ mod tests {
         assert_eq!(error.kind, Kind::Usage);
         assert!(error.hint.unwrap().contains("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD"));
         assert!(Override::from_property("sasl.password_file=x").is_ok());
+        let error = Override::from_flag("flink.registry_properties.basic-auth.user-info=x").unwrap_err();
+        assert!(
+            !error.hint.as_ref().unwrap().contains("PIPELINE_") && error.hint.unwrap().contains("basic-auth.user-info_file=PATH")
+        );
         assert!(Override::from_flag("kafka.properties.sasl.oauthbearer.client.secret=x").is_err());
         assert!(Override::from_property("ssl.key.pem=x").is_err());
         assert!(Override::from_property("sasl.oauthbearer.assertion.private.key.passphrase=x").is_err());
@@ -279,5 +309,40 @@ mod tests {
         let flag = Override::from_property("sasl.password_file=flag").unwrap();
         let config = merge(Path::new("p.toml"), file, &[overrides[0].clone(), flag]).unwrap();
         assert_eq!(config.kafka.properties.keys().collect::<Vec<_>>(), ["sasl.password_file"]);
+    }
+
+    #[test]
+    fn a_password_from_outside_wins_over_a_token_that_counts_for_less() {
+        let has_token = |file: &str, overrides: &[Override]| {
+            let text = format!("name = \"x\"\n[druid]\n{file}\n");
+            let druid = merge(Path::new("p.toml"), &text, overrides).unwrap().druid;
+            druid.token.is_some() || druid.token_file.is_some()
+        };
+        let given = |name, value| Override::from_env(name, value).unwrap();
+        let password = || given("PIPELINE_DRUID_PASSWORD", "env");
+        let password_file = || Override::from_flag("druid.password_file=flag").unwrap();
+        let token = || given("PIPELINE_DRUID_TOKEN", "env");
+        for file in ["token = \"file\"", "token_file = \"file\""] {
+            assert!(!has_token(file, &[password()]));
+            assert!(!has_token(file, &[password_file()]));
+            assert!(has_token(file, &[given("PIPELINE_DRUID_PASSWORD", "")]), "none is given");
+            assert!(has_token(file, &[given("PIPELINE_REGISTRY_PASSWORD", "env")]), "another server's");
+        }
+        for both in [[password(), token()], [token(), password()]] {
+            assert!(has_token("", &both), "given in the same way");
+        }
+        assert!(!has_token("", &[token(), password_file()]), "a flag wins over the environment");
+        assert!(has_token("password = \"file\"", &[token()]));
+    }
+
+    #[test]
+    fn only_librdkafkas_paths_are_relative_to_where_the_user_stands() {
+        let overrides = ["kafka.properties", "flink.kafka_properties", "druid.kafka_properties"]
+            .map(|table| Override::from_flag(&format!("{table}.ssl.truststore.location=a/b")).unwrap());
+        let config = merge_with(&overrides).unwrap();
+        let here = std::path::absolute("a/b").unwrap();
+        assert_eq!(config.kafka.properties["ssl.truststore.location"].0.expose(), here.to_str().unwrap());
+        assert_eq!(config.flink.kafka_properties["ssl.truststore.location"].0.expose(), "a/b");
+        assert_eq!(config.druid.kafka_properties["ssl.truststore.location"], crate::config::Handed::Text("a/b".into()));
     }
 }

@@ -195,12 +195,14 @@ fn connections_are_written_without_their_secrets() {
     std::fs::write(&folder, "[kafka]\nbootstrap_servers = \"a\\\"b:1\"\n[kafka.properties]\n\"sasl.username\" = \"me\"\n\"sasl.password\" = \"canary\"\n\"sasl.oauthbearer.token.endpoint.url\" = \"https://me:canary@idp\"\n")
         .unwrap();
     let password = Override::from_env("PIPELINE_DRUID_PASSWORD", "canary").unwrap();
-    let connections = config::connections(Some(&folder), &[password]).unwrap();
+    let hyphens = Override::from_env("PIPELINE_FLINK_REGISTRY_PROPERTIES_BASIC-AUTH_USER-INFO", "canary").unwrap();
+    let connections = config::connections(Some(&folder), &[password, hyphens]).unwrap();
     std::fs::remove_file(&folder).unwrap();
     let proposal = propose("SALES", &values_of(SALES), &sales(300), None).unwrap();
     let (text, config) = accepted(&proposal, SALES, &connections);
     assert!(!text.contains("canary"), "{text}");
     assert!(text.contains("PIPELINE_DRUID_PASSWORD") && text.contains("PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD"), "{text}");
+    assert!(text.contains("# give the secret with \"basic-auth.user-info_file\" = \"PATH\""), "{text}");
     assert_eq!(config.kafka.bootstrap_servers, "a\"b:1");
     assert_eq!(config.kafka.properties["sasl.username"].0.expose(), "me");
 }

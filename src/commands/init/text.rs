@@ -325,8 +325,13 @@ impl Connection {
     fn secret(&mut self, key: &str, table: &str) {
         let variable = config::env_name(&format!("{table}.{key}"));
         let key = quoted(&format!("{key}_file"));
-        self.lines.push(format!("# give the secret by the environment variable {variable},"));
-        self.lines.push(format!("# or with {key} = \"PATH\""));
+        match variable {
+            Some(variable) => {
+                self.lines.push(format!("# give the secret by the environment variable {variable},"));
+                self.lines.push(format!("# or with {key} = \"PATH\""));
+            }
+            None => self.lines.push(format!("# give the secret with {key} = \"PATH\"")),
+        }
     }
 }
 
