@@ -83,6 +83,12 @@ fn handed(druid: &Druid) -> Result<()> {
                     return Err(wrong(place, format!("`{PROVIDER}` is made of what is written as {{ env = \"VARIABLE\" }}"))
                         .hint("write each property by its own name"));
                 }
+                _ if name.ends_with("_file") => {
+                    let name = name.trim_end_matches("_file");
+                    return Err(wrong(place, format!("`{name}_file`: Druid cannot read this machine's files")).hint(format!(
+                        "name a variable of Druid's processes that holds it: \"{name}\" = {{ env = \"VARIABLE\" }}"
+                    )));
+                }
                 Handed::Text(text) if seen(name, text) != *text => {
                     return Err(wrong(
                         place,

@@ -225,6 +225,8 @@ fn druid_is_handed_no_secret() {
         ("druid.kafka_properties", r#"{ "sasl.oauthbearer.token.endpoint.url" = "https://me:canary@idp" }"#, "is a secret"),
         ("druid.registry_properties", r#"{ "basic.auth.user.info" = "me:canary" }"#, "[druid.registry_properties]"),
         ("druid.registry_properties", r#"{ "basic.auth.user.info" = { env = " " } }"#, "has no name"),
+        ("druid.kafka_properties", r#"{ "sasl.jaas.config_file" = "jaas" }"#, "\"sasl.jaas.config\" = { env = \"VARIABLE\" }"),
+        ("druid.registry_properties", r#"{ "basic.auth.user.info_file" = { env = "X" } }"#, "cannot read this machine's files"),
         ("druid.kafka_properties", r#"{ "bootstrap.servers" = "kafka:9092" }"#, "kafka_bootstrap_servers"),
         ("druid.kafka_properties", r#"{ "druid.dynamic.config.provider" = "x" }"#, "by its own name"),
     ]);
