@@ -9,8 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{Reply, Server, one_line};
 
 /// What to do where a browser does not get what it should.
-const PROXY: &str =
-    "[superset] url must be the address that browsers use; a proxy before Superset must pass all paths and the Host header on";
+const PROXY: &str = "[superset] public_url (url, if there is none) must be the address that browsers use; a proxy before Superset must pass all paths and the Host header on";
 
 /// Looks at the page.
 pub(super) async fn look(desk: &Desk) {
@@ -26,7 +25,8 @@ pub(super) async fn look(desk: &Desk) {
     };
     match desk.ask(page).await {
         Ok((browser, page)) => {
-            desk.fine("page", format!("{}{}", browser.address, page.told));
+            let shown = desk.config.page().unwrap_or_else(|| browser.address.to_string());
+            desk.fine("page", format!("{shown}{}", page.told));
             let Some(script) = page.script else { return };
             match desk.ask(browser.script(&script)).await {
                 Ok(()) => desk.fine("page's scripts", script.path()),
@@ -37,9 +37,12 @@ pub(super) async fn look(desk: &Desk) {
     }
 }
 
+/// It asks at the address that this program has: that of browsers may not lead there from here.
 struct Browser {
     server: Server,
     address: Url,
+    /// Superset's address as browsers have it.
+    public: Url,
 }
 
 /// A page that was got.
@@ -63,7 +66,8 @@ impl Browser {
         let server = Server::new("Superset", "superset", &superset.url, &superset.http)?;
         let wrong = |_| Error::new(Kind::Config, format!("[superset] url: `{}` has no pages", superset.url));
         let address = server.address().join(path).map_err(wrong)?;
-        Ok(Self { server, address })
+        let public = superset.public_url.as_ref().and_then(|url| Url::parse(url).ok()).unwrap_or_else(|| address.clone());
+        Ok(Self { server, address, public })
     }
 
     async fn get(&self, address: &Url) -> Result<Reply> {
@@ -73,7 +77,7 @@ impl Browser {
 
     async fn page(&self) -> Result<Page> {
         let reply = self.get(&self.address).await?;
-        let (reply, told) = match leads(&self.address, &reply)? {
+        let (reply, told) = match leads(&self.address, &self.public, &reply)? {
             Leads::Here => (reply, ": open to everybody"),
             Leads::Login(login) => (self.get(&login).await?, ": behind Superset's login"),
         };
@@ -103,16 +107,26 @@ fn strange(reply: &Reply, what: &str) -> Error {
     Error::new(Kind::Unreachable, format!("{}: the answer is {what}: {}", reply.request, reply.excerpt())).hint(PROXY)
 }
 
-fn leads(page: &Url, reply: &Reply) -> Result<Leads> {
+/// A login at the public address is looked at where the page is: no other server is asked.
+fn leads(page: &Url, public: &Url, reply: &Reply) -> Result<Leads> {
     let Some(target) = reply.location().filter(|_| (300..400).contains(&reply.status)) else { return Ok(Leads::Here) };
     let to = page
         .join(target)
         .ok()
-        .filter(|to| to.origin() == page.origin() && (to.path().contains("/login") || to.path().ends_with("/dashboard/list/")));
-    to.map(Leads::Login).ok_or_else(|| {
+        .filter(|to| to.path().contains("/login") || to.path().ends_with("/dashboard/list/"))
+        .filter(|to| to.origin() == page.origin() || to.origin() == public.origin());
+    to.map(|to| Leads::Login(moved(page, &to))).ok_or_else(|| {
         let message = format!("{}: a browser is sent to {} ({})", reply.request, one_line(target), reply.status);
         Error::new(Kind::Unreachable, message).hint(PROXY)
     })
+}
+
+/// What an address stands for, at the server of another.
+fn moved(server: &Url, to: &Url) -> Url {
+    let mut moved = server.clone();
+    moved.set_path(to.path());
+    moved.set_query(to.query());
+    moved
 }
 
 fn is_html(reply: &Reply) -> bool {
@@ -141,10 +155,19 @@ mod tests {
     #[test]
     fn the_login_of_the_same_server_is_followed_and_nothing_else() {
         let page: Url = "http://s:8088/superset/dashboard/x/".parse().unwrap();
-        let to = |target: &str| leads(&page, &reply(302, &[("location", target)]));
-        assert_eq!(leads(&page, &reply(200, &[])).unwrap(), Leads::Here);
+        let public: Url = "https://dash.example.com/".parse().unwrap();
+        let to = |target: &str| leads(&page, &public, &reply(302, &[("location", target)]));
+        assert_eq!(leads(&page, &public, &reply(200, &[])).unwrap(), Leads::Here);
         assert_eq!(to("/login/?next=x").unwrap(), Leads::Login("http://s:8088/login/?next=x".parse().unwrap()));
-        for elsewhere in ["https://s:8088/login/", "http://inside:8088/login/", "/other/"] {
+        let at_public = to("https://dash.example.com/login/?next=x").unwrap();
+        assert_eq!(at_public, Leads::Login("http://s:8088/login/?next=x".parse().unwrap()), "asked at no other server");
+        for elsewhere in [
+            "https://dash.example.com/other/",
+            "http://dash.example.com/login/",
+            "https://s:8088/login/",
+            "http://inside:8088/login/",
+            "/other/",
+        ] {
             assert!(to(elsewhere).unwrap_err().message.contains(elsewhere));
         }
     }
