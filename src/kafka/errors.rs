@@ -14,8 +14,9 @@ pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
     let behind = context.last_error();
     let code = code_of(error);
     let waited = code.map(kind_of) == Some(Kind::Unreachable);
-    let is_answer = matches!(code, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition));
-    let connection = behind.as_ref().filter(|_| waited && !is_answer).map(|(error, reason)| Connection::of(error, reason));
+    // A connection error of earlier does not explain an answer.
+    let behind = behind.filter(|_| waited && !code.is_some_and(is_answer));
+    let connection = behind.as_ref().map(|(error, reason)| Connection::of(error, reason));
     let kind = match (code.map(kind_of), connection) {
         (_, Some(connection)) => connection.kind(),
         (Some(kind), _) => kind,
@@ -28,7 +29,7 @@ pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
         }
     };
     let cause = match (kind, behind) {
-        (Kind::Unreachable | Kind::Refused, Some((_, reason))) if waited => reason,
+        (Kind::Unreachable | Kind::Refused, Some((_, reason))) => reason,
         _ => reason(error),
     };
     let explained = Error::new(kind, format!("{what}: {cause}"));
@@ -42,6 +43,11 @@ pub fn explain(what: &str, error: &KafkaError, context: &Context) -> Error {
 /// The crate does not tell the code of what an administrative request was answered.
 fn code_of(error: &KafkaError) -> Option<Code> {
     if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
+}
+
+/// Whether it is a broker's word: those that librdkafka has for itself are below zero, also where a broker said so first.
+fn is_answer(code: Code) -> bool {
+    code as i32 > 0 || matches!(code, Code::UnknownTopic | Code::UnknownPartition)
 }
 
 fn kind_of(code: Code) -> Kind {
@@ -265,6 +271,16 @@ mod tests {
             let error = waited(code, reason);
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.message.contains(reason) && error.hint.as_ref().unwrap().contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_stale_connection_error_does_not_explain_an_answer() {
+        let context = Context::default();
+        context.error(KafkaError::Global(Code::Authentication), "Connection refused");
+        for code in [Code::UnknownTopicOrPartition, Code::UnknownTopic, Code::LeaderNotAvailable] {
+            let error = explain("asking", &KafkaError::MetadataFetch(code), &context);
+            assert!(error.kind == Kind::Unreachable && !error.message.contains("refused"), "{error}");
         }
     }
 
