@@ -15,7 +15,8 @@
 //! * [`controls`]: the program does a thing wrong on purpose (`src/faults.rs`), and the judge must say so.
 //! * [`report`]: `target/faults/seed-S.jsonl`, a line a case; the table at the end sums it up. Exit code 0: no difference anywhere,
 //!   at least half of the kills left an open transaction at the broker, aborted records were in both logs, every control was found
-//!   out. `--from K` takes a campaign up again at case K.
+//!   out, no case is missing. `--from K` takes a campaign up again at case K. The lanes are not at the same case: what one of
+//!   them had not come to before K is missing then, and the report names the K that brings it.
 
 mod cases;
 mod controls;
@@ -31,7 +32,7 @@ mod shared;
 mod source;
 mod stack;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
@@ -49,7 +50,7 @@ use source::Shape;
 use stack::Stack;
 
 /// Kills, stops, cuts off and doubles the aggregate, and compares its rows with the source.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 struct Arguments {
     /// Everything is drawn by this number
     #[arg(long, default_value_t = 1)]
@@ -85,8 +86,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
     let begin = Instant::now();
-    let [alone, shared] = ["alone", "shared"].map(|name| Lane::open(&folder.join(name), arguments.from == 1));
-    stop_on_signal([alone.stack.stopper(), shared.stack.stopper()]);
+    let lanes = ["alone", "shared"].map(|name| folder.join(name));
+    stop_on_signal(lanes.clone());
+    let [alone, shared] = lanes.map(|folder| Lane::open(&folder, arguments.from == 1));
     let report = Mutex::new(Report::open(&folder, arguments.seed, arguments.from));
     let (of_alone, of_shared) = groups(&arguments).into_iter().partition::<Vec<_>, _>(|(_, cases)| !is_shared(cases));
     thread::scope(|scope| {
@@ -99,7 +101,9 @@ fn main() -> ExitCode {
         run(&arguments, of_alone, &alone, &report);
     });
     let report = report.into_inner().expect("no lane panicked");
-    let (text, wrong) = report.sum_up();
+    let (text, mut wrong) = report.sum_up();
+    let asked_for = groups(&Arguments { from: 1, ..arguments.clone() });
+    wrong.extend(report.missing(asked_for.iter().map(|(_, cases)| cases.as_slice())));
     println!("\n{text}seed {}, {} s, {}", arguments.seed, begin.elapsed().as_secs(), report.path().display());
     if wrong.is_empty() {
         [alone, shared].iter().for_each(|lane| lane.stack.wipe());
@@ -176,7 +180,7 @@ fn show(outcome: &Outcome) {
 }
 
 /// Ctrl-C and SIGTERM leave no server and no program behind.
-fn stop_on_signal(stops: [impl FnOnce() + Send + 'static; 2]) {
+fn stop_on_signal(lanes: [PathBuf; 2]) {
     thread::spawn(move || {
         harness::block_on(async {
             let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
@@ -185,18 +189,20 @@ fn stop_on_signal(stops: [impl FnOnce() + Send + 'static; 2]) {
                 _ = terminate.recv() => {}
             }
         });
-        kill_children();
-        stops.into_iter().for_each(|stop| stop());
+        end_children();
+        lanes.iter().for_each(|folder| stack::stop(folder));
         std::process::exit(130);
     });
 }
 
-/// A program that a SIGSTOP holds does not end with its parent.
-fn kill_children() {
+/// A program that a SIGSTOP holds does not end with its parent. A script that starts a server is asked to: it ends what it began.
+fn end_children() {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     for child in children.collect::<String>().split_whitespace() {
+        let command = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        let signal = if command.contains("tests/stack/") { "-TERM" } else { "-9" };
         // It may have ended.
-        let _ = std::process::Command::new("kill").args(["-9", child]).status();
+        let _ = std::process::Command::new("kill").args([signal, child]).status();
     }
 }

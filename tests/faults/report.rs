@@ -99,6 +99,24 @@ impl Report {
         (text, self.faults(&judged))
     }
 
+    /// The cases of these topics that were not run, or whose topic was not judged after them.
+    pub fn missing<'a>(&self, topics: impl Iterator<Item = &'a [(usize, Fault)]>) -> Option<String> {
+        let was_run = |case: usize| self.cases().any(|outcome| outcome.case == case);
+        let was_judged =
+            |last: usize| self.entries.iter().any(|entry| matches!(entry, Entry::Judged { case, .. } if *case == last));
+        let mut missing = Vec::new();
+        for cases in topics {
+            let is_judged = cases.last().is_some_and(|(last, _)| was_judged(*last));
+            missing.extend(cases.iter().map(|(case, _)| *case).filter(|case| !is_judged || !was_run(*case)));
+        }
+        missing.sort_unstable();
+        let first = missing.first()?;
+        Some(format!(
+            "{} cases were not run and judged, case {first} the first: take it up again with --from {first}",
+            missing.len()
+        ))
+    }
+
     fn faults(&self, judged: &Judgement) -> Vec<String> {
         let mut wrong = Vec::new();
         for outcome in self.cases() {

@@ -9,7 +9,7 @@ use crate::harness::wait_for;
 
 /// A broker and a registry; they are stopped when this is dropped, and their data goes if `forget` was said before.
 pub struct Stack {
-    home: PathBuf,
+    folder: PathBuf,
     variables: Vec<(&'static str, String)>,
     /// The broker, `host:port`.
     pub kafka: String,
@@ -30,7 +30,7 @@ impl Stack {
             ("REGISTRY_PORT", registry.to_string()),
         ];
         let stack = Self {
-            home: folder.join("stack"),
+            folder: folder.into(),
             variables,
             kafka: format!("127.0.0.1:{kafka}"),
             proxied: format!("127.0.0.1:{proxied}"),
@@ -45,7 +45,7 @@ impl Stack {
     fn script(&self, name: &str, arguments: &[&str]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack").join(name);
         let mut command = Command::new(script);
-        command.args(arguments).env("STACK_HOME", &self.home);
+        command.args(arguments).env("STACK_HOME", home(&self.folder));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let status = command.status().expect("a script of tests/stack runs");
         assert!(status.success(), "tests/stack/{name} failed");
@@ -53,7 +53,7 @@ impl Stack {
 
     /// Ends the broker with SIGKILL.
     pub fn kill_broker(&self) {
-        let file = std::fs::read_to_string(self.home.join("pid/kafka")).expect("the broker's pid");
+        let file = std::fs::read_to_string(home(&self.folder).join("pid/kafka")).expect("the broker's pid");
         let pid = file.split_whitespace().next().expect("a pid");
         assert!(Command::new("kill").args(["-9", pid]).status().expect("kill runs").success());
         // It takes a moment to die, and until then would be taken for a broker that is up.
@@ -72,21 +72,22 @@ impl Stack {
     pub fn wipe(&self) {
         self.script("down", &["--wipe"]);
     }
+}
 
-    /// What stops them, for who cannot wait for `drop`.
-    pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
-        let home = self.home.clone();
-        move || {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/down");
-            // The process ends after this: nobody is left to tell.
-            let _ = Command::new(script).env("STACK_HOME", home).status();
-        }
-    }
+/// Stops what was started with its data in `folder`.
+pub fn stop(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/down");
+    // The process ends after this: nobody is left to tell.
+    let _ = Command::new(script).env("STACK_HOME", home(folder)).status();
+}
+
+fn home(folder: &Path) -> PathBuf {
+    folder.join("stack")
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        self.stopper()();
+        stop(&self.folder);
     }
 }
 
