@@ -143,14 +143,29 @@ fn all_commands(line: &Line, variables: &[(String, String)], more: &[&str]) {
 
 #[test]
 fn no_secret_is_told_where_nobody_answers() {
-    for given in [Given::Environment, Given::Files, Given::Here] {
-        let (line, variables) = line(&nobody(), &nobody(), given, given == Given::Environment);
-        all_commands(
-            &line,
-            &variables,
-            &["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=PLAIN", "-X", "sasl.username=me"],
-        );
-    }
+    // Most of the time is spent waiting.
+    std::thread::scope(|scope| {
+        for given in [Given::Environment, Given::Files, Given::Here] {
+            scope.spawn(move || {
+                let (line, variables) = line(&nobody(), &nobody(), given, given == Given::Environment);
+                all_commands(
+                    &line,
+                    &variables,
+                    &["-X", "security.protocol=SASL_PLAINTEXT", "-X", "sasl.mechanism=PLAIN", "-X", "sasl.username=me"],
+                );
+            });
+        }
+    });
+}
+
+/// A process that has ended has no command line: that what the other tests look at is one is seen where it surely runs.
+#[test]
+fn a_command_line_is_read_while_it_runs() {
+    let server = Stranger::new(Answer::Silence);
+    let (line, _) = line(&nobody(), &server.address, Given::Here, false);
+    let mut running = line.start(&["produce"]);
+    let command = running.command_line();
+    assert!(running.is_alive() && command.contains("produce"), "{command}");
 }
 
 #[test]

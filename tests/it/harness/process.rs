@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::wait_for;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -83,9 +85,15 @@ impl Running {
         peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_000
     }
 
-    /// Its command line, as every user of the machine may read it.
+    /// Its command line, as every user of the machine may read it; of a process that has ended, nothing.
     pub fn command_line(&self) -> String {
-        std::fs::read_to_string(format!("/proc/{}/cmdline", self.child.id())).unwrap_or_default().replace('\0', " ")
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_default();
+        // For a moment after its start a process has none.
+        wait_for("a command line", Duration::from_secs(10), || {
+            let line = read("cmdline");
+            let has_ended = read("stat").rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'));
+            (!line.is_empty() || has_ended).then(|| line.replace('\0', " "))
+        })
     }
 
     /// Whether it still runs.
