@@ -148,7 +148,10 @@ impl Connection {
                 "no TLS is spoken there: set security.protocol to PLAINTEXT or SASL_PLAINTEXT under [kafka.properties], or [kafka] \
                  bootstrap_servers to the port that has it",
             ),
-            Self::Mechanism => Some("set sasl.mechanisms under [kafka.properties] to one that it supports"),
+            Self::Mechanism => Some(
+                "set sasl.mechanisms under [kafka.properties] to one that it supports; a port that supports none takes no logins: set \
+                 security.protocol to PLAINTEXT or SSL",
+            ),
             Self::Login => Some(
                 "check sasl.username and sasl.password (PIPELINE_KAFKA_PROPERTIES_SASL_PASSWORD) under [kafka.properties], and whether this \
                  user is one of sasl.mechanisms; with OAUTHBEARER sasl.oauthbearer.*",

@@ -218,7 +218,7 @@ END
 
 druid_indexer() {
   cat <<END
-druid.worker.capacity=12
+druid.worker.capacity=20
 druid.worker.globalIngestionHeapLimitBytes=200000000
 druid.indexer.task.baseTaskDir=$DRUID_RUN/task
 druid.indexer.task.gracefulShutdownTimeout=PT5S
