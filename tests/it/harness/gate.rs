@@ -1,9 +1,11 @@
 //! A gate before a REST server: it can be shut, answer for it, cut requests off, and it counts.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use super::request::Request;
 
 /// Passes HTTP requests on, one a connection. Dropping it leaves its thread behind until the test ends.
 pub struct Gate {
@@ -79,23 +81,11 @@ impl Gate {
 }
 
 fn serve(mut client: TcpStream, state: &Mutex<State>, host: &str) -> std::io::Result<()> {
-    let mut reader = BufReader::new(client.try_clone()?);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
-            break;
-        }
-        lines.push(line);
-    }
-    let mut words = lines.first().map_or("", String::as_str).split([' ', '?']);
-    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
-    let length = lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body)?;
+    let request = Request::read(&mut client)?;
+    let (method, path) = request.asked();
     let (answer, is_swallowed) = {
         let mut state = state.lock().unwrap();
-        *state.asked.entry(path.clone()).or_default() += 1;
+        *state.asked.entry(path.to_owned()).or_default() += 1;
         let number = state.requests.len();
         state.requests.push(format!("{method} {path}"));
         let is_cut = match state.cut {
@@ -116,10 +106,7 @@ fn serve(mut client: TcpStream, state: &Mutex<State>, host: &str) -> std::io::Re
         );
         return client.write_all((head + &body).as_bytes());
     }
-    let mut server = TcpStream::connect(host)?;
-    lines.retain(|line| !line.to_lowercase().starts_with("connection:"));
-    server.write_all((lines.concat() + "Connection: close\r\n\r\n").as_bytes())?;
-    server.write_all(&body)?;
+    let mut server = request.pass_on(host)?;
     if is_swallowed {
         std::io::copy(&mut server, &mut std::io::sink())?;
     } else {

@@ -8,6 +8,7 @@ mod gate;
 mod line;
 mod process;
 mod random;
+mod request;
 pub mod rest;
 mod servers;
 mod sums;

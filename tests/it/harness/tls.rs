@@ -1,12 +1,13 @@
 //! A proxy before a server that speaks no TLS, or asks for no credentials: it does both.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream};
 
 use super::Servers;
+use super::request::Request;
 
 /// Passes requests on that come over https, one a connection. Dropping it leaves its thread behind until the test ends.
 pub struct TlsProxy {
@@ -59,41 +60,21 @@ impl TlsProxy {
 }
 
 fn serve(
-    client: SslStream<TcpStream>,
+    mut client: SslStream<TcpStream>,
     host: &str,
     authorization: &Authorization,
     seen: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
-    let mut reader = BufReader::new(client);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
-            break;
-        }
-        lines.push(line);
-    }
-    let header = |name: &str| {
-        let found = lines.iter().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
-        found.and_then(|line| Some(line.split_once(':')?.1.trim().to_owned()))
-    };
-    let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let mut client = reader.into_inner();
-    let given = header("authorization").unwrap_or_default();
+    let mut request = Request::read(&mut client)?;
+    let given = request.header("authorization").unwrap_or_default().to_owned();
     seen.lock().unwrap().push(given.clone());
     if authorization.wanted.as_ref().is_some_and(|wanted| *wanted != given) {
         client.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
         return client.shutdown().map(drop).map_err(std::io::Error::other);
     }
-    lines.retain(|line| !line.to_lowercase().starts_with("connection:"));
     if let Some(instead) = &authorization.passed_on {
-        lines.retain(|line| !line.to_lowercase().starts_with("authorization:"));
-        lines.push(format!("Authorization: {instead}\r\n"));
+        request.set("authorization", instead);
     }
-    let mut server = TcpStream::connect(host)?;
-    server.write_all((lines.concat() + "Connection: close\r\n\r\n").as_bytes())?;
-    server.write_all(&body)?;
-    std::io::copy(&mut server, &mut client)?;
+    std::io::copy(&mut request.pass_on(host)?, &mut client)?;
     client.shutdown().map(drop).map_err(std::io::Error::other)
 }
