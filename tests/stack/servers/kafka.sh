@@ -32,23 +32,31 @@ kafka_format() {
     >"$RUN/log/kafka.log" 2>&1 || failed kafka "could not format its storage"
 }
 
-# No retention limit: test data carries event times of long ago. No delay before a new group's first rebalance: tests wait for it.
 kafka_properties() {
   cat <<END
-node.id=1
-process.roles=broker,controller
-controller.listener.names=CONTROLLER
 controller.quorum.voters=1@$HOST:$KAFKA_CONTROLLER_PORT
 listener.security.protocol.map=CLIENTS:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENTS
 listeners=CLIENTS://$HOST:$KAFKA_PORT,CONTROLLER://$HOST:$KAFKA_CONTROLLER_PORT${KAFKA_PROXIED:+,PROXIED://$HOST:${KAFKA_PROXIED%:*}}
 advertised.listeners=CLIENTS://$HOST:$KAFKA_PORT${KAFKA_PROXIED:+,PROXIED://$HOST:${KAFKA_PROXIED#*:}}
 
+log.segment.bytes=268435456
+auto.create.topics.enable=true
+END
+  kafka_of_one_node "$1"
+}
+
+# kafka_of_one_node DATA: what holds for a node that is alone, and for tests: no retention limit, since their data carries event times of
+# long ago, and no delay before a new group's first rebalance, since they wait for it.
+kafka_of_one_node() {
+  cat <<END
+
+node.id=1
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
 log.dirs=$1/log
 log.retention.ms=-1
-log.segment.bytes=268435456
 num.partitions=1
-auto.create.topics.enable=true
 group.initial.rebalance.delay.ms=0
 
 offsets.topic.num.partitions=4

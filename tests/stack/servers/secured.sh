@@ -44,9 +44,6 @@ secured_format() {
 # The node talks to itself with its own certificate, so it is a super user by that.
 secured_properties() {
   cat <<END
-node.id=1
-process.roles=broker,controller
-controller.listener.names=CONTROLLER
 controller.quorum.voters=1@$HOST:$SECURED_CONTROLLER_PORT
 listener.security.protocol.map=SASL:SASL_SSL,TLS:SSL,CONTROLLER:SSL
 inter.broker.listener.name=TLS
@@ -65,20 +62,9 @@ authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
 super.users=User:server;User:admin
 
-log.dirs=$1/log
-log.retention.ms=-1
-num.partitions=1
 auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.max.timeout.ms=3600000
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 END
+  kafka_of_one_node "$1"
 }
 
 # OAUTHBEARER takes tokens that nobody has signed: Kafka's own validator for tests.
