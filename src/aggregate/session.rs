@@ -110,8 +110,7 @@ impl<'a> Session<'a> {
         let starts: BTreeMap<i32, i64> = restored.assigned.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
         source.assign(starts.clone())?;
         let grown = grown(job, &restored);
-        let definition = Definition { keyed: turn.is_shared(), ..job.layout.definition.clone() };
-        let engine = Engine::new(definition, restored.assigned);
+        let engine = Engine::new(Definition { keyed: turn.is_shared(), ..job.layout.definition.clone() }, restored.assigned);
         let now = Instant::now();
         let mut session = Self {
             job,

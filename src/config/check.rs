@@ -10,12 +10,11 @@ use apache_avro::Schema;
 
 use self::names::topic_name;
 use super::secret::seen;
-use super::types::{Aggregate, Config, Druid, Function, Generate, Handed, Late, Measure, Source, WINDOW_FIELDS, column_name};
+use super::types::{
+    Aggregate, Config, Druid, Function, Generate, Handed, Late, Measure, PROVIDER, Source, WINDOW_FIELDS, column_name,
+};
 use super::units::Millis;
 use crate::error::{Error, Kind, Result};
-
-/// Where Druid looks for properties that come from elsewhere.
-const PROVIDER: &str = "druid.dynamic.config.provider";
 
 fn wrong(place: impl std::fmt::Display, what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Config, format!("{place}: {what}"))

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::charts::{Cell, Chart, ChartKind, Dashboard, Filter, Metric};
-pub use self::connections::{Credentials, Druid, Flink, FromEnv, Handed, Http, Kafka, Property, Registry, Superset};
+pub use self::connections::{Credentials, Druid, Flink, FromEnv, Handed, Http, Kafka, PROVIDER, Property, Registry, Superset};
 pub use self::datasources::{Datasource, Rollup, Segment, TIME_COLUMN, WINDOW_FIELDS, column_name};
 pub use self::flow::{Aggregate, Constant, Function, Generate, Late, Measure, Poison, Source};
 

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::found::Found;
-use super::{handed, spec};
+use super::spec;
+use crate::config::PROVIDER;
 use crate::error::{Error, Kind};
 use crate::plan::{Action, Change};
 
@@ -182,7 +183,7 @@ fn compare(path: &str, desired: &Value, found: Option<&Value>, list: &mut Vec<Ch
     let named = NAMED.iter().find(|(end, _)| path.ends_with(end));
     match (desired, named) {
         // What is in a provider counts as a whole: a variable too many is one that Druid uses.
-        (Value::Object(settings), _) if !path.ends_with(handed::PROVIDER) => {
+        (Value::Object(settings), _) if !path.ends_with(PROVIDER) => {
             for (name, value) in settings {
                 compare(&join(path, name), value, found.and_then(|found| found.get(name)), list);
             }

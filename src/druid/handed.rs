@@ -7,11 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Handed};
+use crate::config::{Config, Handed, PROVIDER};
 use crate::error::{Error, Kind, Result};
-
-/// The property by which Druid takes further ones from elsewhere.
-pub const PROVIDER: &str = "druid.dynamic.config.provider";
 
 /// What stands in a supervisor for these properties.
 pub fn properties(handed: &BTreeMap<String, Handed>) -> Map<String, Value> {

@@ -94,6 +94,9 @@ pub enum Credentials {
     Bearer(Secret),
 }
 
+/// The property by which Druid takes further ones from elsewhere.
+pub const PROVIDER: &str = "druid.dynamic.config.provider";
+
 /// The value of a property of somebody else's client: the text itself, or where that process finds it, so that no secret has to be
 /// handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
