@@ -19,17 +19,19 @@ kafka_start() {
   mkdir -p "$conf" "$data/tmp"
   kafka_properties "$data" >"$conf/server.properties"
   local java=(java -XX:-UsePerfData -Djava.io.tmpdir="$data/tmp" -Dlog4j2.configurationFile="$STACK/servers/log4j2.xml" -cp "$KAFKA_JARS/*")
-  kafka_format "$data" "$conf"
+  kafka_format kafka cGlwZWxpbmUtc3RhY2stMQ # "pipeline-stack-1" in base64
   launch kafka "${java[@]}" -Xms512m -Xmx512m -XX:+UseG1GC kafka.Kafka "$conf/server.properties"
   await kafka 120 answers "$KAFKA_PORT" # the broker opens its port when it is ready to serve
 }
 
-# A format that was cut short leaves no meta.properties: begin again. The cluster id is "pipeline-stack-1" in base64.
+# kafka_format NAME CLUSTER_ID [OPTION...]: makes the storage of the server that is being started, once. A format that was cut short leaves
+# no meta.properties: begin again.
 kafka_format() {
-  if [ -e "$1/log/meta.properties" ]; then return; fi
-  rm -rf "$1/log"
-  "${java[@]}" -Xmx128m -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format -t cGlwZWxpbmUtc3RhY2stMQ -c "$2/server.properties" \
-    >"$RUN/log/kafka.log" 2>&1 || failed kafka "could not format its storage"
+  local name=$1 id=$2; shift 2
+  if [ -e "$data/log/meta.properties" ]; then return; fi
+  rm -rf "$data/log"
+  "${java[@]}" -Xmx128m -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format -t "$id" -c "$conf/server.properties" "$@" \
+    >"$RUN/log/$name.log" 2>&1 || failed "$name" "could not format its storage"
 }
 
 kafka_properties() {

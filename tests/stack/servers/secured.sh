@@ -14,13 +14,14 @@ secured_fetch() {
 }
 
 secured_start() {
-  local conf=$RUN/conf/secured data=$RUN/data/secured port
+  local conf=$RUN/conf/secured data=$RUN/data/secured port scram
   for port in "$SECURED_SASL_PORT" "$SECURED_TLS_PORT" "$SECURED_CONTROLLER_PORT"; do need_port secured "$port"; done
   certificates
   mkdir -p "$conf" "$data/tmp"
   { secured_properties "$data"; secured_sasl; } >"$conf/server.properties"
   local java=(java -XX:-UsePerfData -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.io.tmpdir="$data/tmp" -Dlog4j2.configurationFile="$STACK/servers/log4j2.xml" -cp "$KAFKA_JARS/*")
-  secured_format "$data" "$conf"
+  secured_scram
+  kafka_format secured cGlwZWxpbmUtc3RhY2stMg "${scram[@]}"
   launch secured "${java[@]}" -Xms128m -Xmx320m kafka.Kafka "$conf/server.properties"
   await secured 120 answers "$SECURED_SASL_PORT"
   secured_admin >"$conf/admin.properties"
@@ -29,16 +30,13 @@ secured_start() {
 
 secured_stop() { halt secured; }
 
-# A format that was cut short leaves no meta.properties: begin again. The users of SCRAM are made here: a node cannot start without them.
-secured_format() {
-  local user hash scram=()
-  if [ -e "$1/log/meta.properties" ]; then return; fi
-  rm -rf "$1/log"
+# The users of SCRAM, as options of the format: a node cannot start without them.
+secured_scram() {
+  local user hash
+  scram=()
   for user in $SECURED_USERS; do
     for hash in 256 512; do scram+=(--add-scram "SCRAM-SHA-$hash=[name=$user,password=$SECURED_PASSWORD]"); done
   done
-  "${java[@]}" -Xmx128m kafka.tools.StorageTool format -t cGlwZWxpbmUtc3RhY2stMg -c "$2/server.properties" "${scram[@]}" \
-    >"$RUN/log/secured.log" 2>&1 || failed secured "could not format its storage"
 }
 
 # The node talks to itself with its own certificate, so it is a super user by that.
